@@ -1,0 +1,138 @@
+"""The files of a study on disk: atomic writes, hashes, and the run folder.
+
+A run folder is the truth about a run. It is complete when, and only when, its `record.json`
+says so and every file listed there is present in full.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+State = str
+"""`pending` (no record), `running`, `complete`, `failed` or `pruned`."""
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: object) -> str:
+    """The name of a run: the first 16 hex digits of the SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success flush it to disk and rename it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames within a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file atomically, indented for people."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+    """Write a CSV atomically; None becomes an empty field."""
+    text = StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """`results/<study>/runs/<hash>/`."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The run's hash."""
+        return self.path.name
+
+    def config(self) -> dict[str, Any]:
+        """What the run is: everything its hash covers."""
+        config: dict[str, Any] = read_json(self.path / "config.json")
+        return config
+
+    def record(self) -> dict[str, Any]:
+        """How the run went; empty where it has not begun."""
+        try:
+            record: dict[str, Any] = read_json(self.path / "record.json")
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+        return record
+
+    def state(self) -> State:
+        """The run's state; `complete` only if every listed file is there in full."""
+        record = self.record()
+        state: State = record.get("state", "pending")
+        if state == "complete" and not self._whole(record["files"]):
+            return "pending"
+        return state
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Replace the record; a complete one lists its files with sizes and hashes."""
+        write_json(self.path / "record.json", record)
+
+    def describe(self, names: Sequence[str]) -> dict[str, dict[str, object]]:
+        """Size and SHA-256 of the folder's files, for a complete record."""
+        return {
+            name: {"bytes": (self.path / name).stat().st_size, "sha256": file_sha256(self.path / name)}
+            for name in names
+        }
+
+    def _whole(self, files: Mapping[str, Mapping[str, Any]]) -> bool:
+        return all(
+            (self.path / name).is_file() and (self.path / name).stat().st_size == entry["bytes"]
+            for name, entry in files.items()
+        )
