@@ -7,7 +7,7 @@ their dicts live, in `study`; here only shapes, types and ranges.
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -26,8 +26,12 @@ CLASSES = (
 IGNORED = 255
 """Mask value of a pixel that counts for nothing: a lesion whose class is none of the four."""
 
+T = TypeVar("T")
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+FromList = Annotated[T, Field(strict=False)]
+"""A tuple that TOML writes as an array."""
+ManualWeights = tuple[float, float, float, float, float]
 ValidationMetric = Literal["val.auc", "val.dice", "val.dice_lesions", "val.dice_any"]
 
 
@@ -40,7 +44,7 @@ class Strict(BaseModel):
 class DataConfig(Strict):
     """`[data]`: which pixels, which labels, which split. The same for every run of a study."""
 
-    size: tuple[Positive, Positive] = Field((1152, 832), strict=False)
+    size: FromList[tuple[Positive, Positive]] = (1152, 832)
     """Height and width of the prepared images in pixels."""
     intensity: Literal["raw"] = "raw"
     split: Literal["patient", "official"] = "patient"
@@ -97,9 +101,8 @@ class LossConfig(Strict):
 
     lambda_: Fraction = Field(0.5, alias="lambda")
     class_weights: (
-        Literal["none", "inverse", "median-frequency", "effective-number"]
-        | tuple[float, float, float, float, float]
-    ) = Field("median-frequency", strict=False)
+        Literal["none", "inverse", "median-frequency", "effective-number"] | FromList[ManualWeights]
+    ) = "median-frequency"
 
     @model_validator(mode="after")
     def _weights_positive(self) -> Self:

@@ -1,0 +1,135 @@
+"""Fully convolutional feature extractors T_f: grey image in, feature map and its channels out.
+
+To add one: write a function `ModelConfig -> Backbone` here and give it a line in `BACKBONES`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torchvision
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
+from mtlbench.config import ModelConfig
+from mtlbench.errors import StudyError
+
+
+class Backbone(NamedTuple):
+    """`features` maps B1HW to BCH'W', with H' = H / output stride; `channels` is C."""
+
+    features: nn.Module
+    channels: int
+
+
+def torchvision_resnet(config: ModelConfig, *, name: str) -> Backbone:
+    """A ResNet of torchvision without its head, for one grey channel.
+
+    Weights made for RGB are summed over the input channels of the first convolution, which
+    equals feeding the grey image three times.
+    """
+    net = torchvision.models.get_model(name, weights=None)
+    channels = net.fc.in_features
+    grey = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
+    state = _pretrained(config.weights, name)
+    nn.init.kaiming_normal_(grey.weight, mode="fan_out", nonlinearity="relu")
+    net.conv1 = grey
+    if state is not None:
+        state["conv1.weight"] = state["conv1.weight"].sum(dim=1, keepdim=True)
+        _load(net, {k: v for k, v in state.items() if not k.startswith("fc.")}, config.weights)
+    stages = [net.layer1, net.layer2, net.layer3, net.layer4]
+    set_output_stride(stages[2:], [16, 32], config.output_stride)
+    return Backbone(nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool, *stages), channels)
+
+
+def small_resnet(config: ModelConfig) -> Backbone:
+    """A ResNet-10 of a quarter of the usual width, made for CPUs: four stages of one block each.
+
+    The 7 x 7 stem and its pooling are a strided 3 x 3 convolution and a strided first stage, since
+    lesions cover few pixels of a small image.
+    """
+    if config.weights != "none":
+        raise StudyError(f"model.weights must be 'none' for small, but got {config.weights!r}")
+    widths = (16, 32, 64, 96)
+    stem = nn.Sequential(
+        nn.Conv2d(1, widths[0], kernel_size=3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(widths[0]),
+        nn.ReLU(inplace=True),
+    )
+    stages = [
+        _stage(before, width, stride=2)
+        for before, width in zip((widths[0], *widths), widths, strict=False)
+    ]
+    set_output_stride(stages[2:], [16, 32], config.output_stride)
+    features = nn.Sequential(stem, *stages)
+    _initialise(features)
+    return Backbone(features, widths[-1])
+
+
+def set_output_stride(stages: list[nn.Module], strides: list[int], wanted: int) -> None:
+    """Trade stride for dilation in the stages whose output stride would exceed `wanted`.
+
+    As in DeepLab (Chen et al. 2017): the first block keeps the dilation of the stage before.
+    """
+    dilation = 1
+    for stage, stride in zip(stages, strides, strict=True):
+        if stride <= wanted:
+            continue
+        for index, block in enumerate(stage.children()):
+            rate = dilation if index == 0 else dilation * 2
+            for conv in (module for module in block.modules() if isinstance(module, nn.Conv2d)):
+                conv.stride = (1, 1)
+                if conv.kernel_size == (3, 3):
+                    conv.dilation = conv.padding = (rate, rate)
+        dilation *= 2
+
+
+def _stage(before: int, width: int, stride: int) -> nn.Sequential:
+    shortcut = nn.Sequential(
+        nn.Conv2d(before, width, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(width)
+    )
+    return nn.Sequential(BasicBlock(before, width, stride=stride, downsample=shortcut))
+
+
+def _initialise(module: nn.Module) -> None:
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+
+def _pretrained(weights: str, name: str) -> dict[str, Tensor] | None:
+    if weights == "none":
+        return None
+    if weights == "imagenet":
+        entry = torchvision.models.get_model_weights(name).DEFAULT
+        state: dict[str, Tensor] = entry.get_state_dict(progress=False, check_hash=True)
+        return state
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise StudyError(f"model.weights must be 'none', 'imagenet' or a file, but got {weights!r}")
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def _load(net: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    missing, unexpected = net.load_state_dict(state, strict=False)
+    missing = [key for key in missing if not key.startswith("fc.")]
+    if missing or unexpected:
+        raise StudyError(
+            f"model.weights = {source!r} must hold the backbone's tensors, but it lacks "
+            f"{missing[:3]} and adds {unexpected[:3]}"
+        )
+
+
+BACKBONES: dict[str, Callable[[ModelConfig], Backbone]] = {
+    "small": small_resnet,
+    "resnet18": partial(torchvision_resnet, name="resnet18"),
+    "resnet34": partial(torchvision_resnet, name="resnet34"),
+    "resnet50": partial(torchvision_resnet, name="resnet50"),
+    "resnet101": partial(torchvision_resnet, name="resnet101"),
+}
