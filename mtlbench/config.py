@@ -100,6 +100,7 @@ class LossConfig(Strict):
     """`[base.loss]`: Eq. 1 of Le et al. 2019, L = λ·L_cls + (1−λ)·L_seg."""
 
     lambda_: Fraction = Field(0.5, alias="lambda")
+    segmentation: str = "cross-entropy"
     class_weights: (
         Literal["none", "inverse", "median-frequency", "effective-number"] | FromList[ManualWeights]
     ) = "median-frequency"
