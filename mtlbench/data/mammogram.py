@@ -7,18 +7,28 @@ centre, x is the column, y the row.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mtlbench.data.pixels import read_image
+from mtlbench.data.pixels import Pixels, read_image
 from mtlbench.errors import DataError
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 Mask = NDArray[np.bool_]
 LesionType = Literal["mass", "calcification", "other"]
 Pathology = Literal["benign", "malignant", "unproven"]
+
+
+class Outline(Protocol):
+    """Where a lesion lies; picklable, as preparation runs in several processes."""
+
+    kind: ClassVar[str]
+    """`polygon`, `chain`, `circle`, `box`, `mask` or `point`."""
+
+    def rasterise(self, height: int, width: int) -> Mask:
+        """Give the lesion's pixels in an image of this size, as bool HW."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,7 @@ class MaskFile:
     value: int | None = None
 
     def rasterise(self, height: int, width: int) -> Mask:
-        """The file's pixels as bool HW.
+        """Give the file's pixels as bool HW.
 
         Raises:
             DataError: the file is unreadable or has another size than the image.
@@ -81,9 +91,6 @@ class MaskFile:
                 f"{pixels.shape[0]} x {pixels.shape[1]} and the image {height} x {width}"
             )
         return pixels > 0 if self.value is None else pixels == self.value
-
-
-Outline = Circle | Polygon | MaskFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,8 @@ class Mammogram:
     """One image: who, which view, what is known of it, and how to read its pixels.
 
     `pixels()` returns H x W unsigned integers; it must be picklable, since preparation runs in
-    several processes. `height` and `width` are 0 where the image file is absent or unreadable.
+    several processes. `height` and `width` are 0 where they are not known (image absent or
+    unreadable).
     """
 
     image_id: str
@@ -129,6 +137,12 @@ class Mammogram:
     lesions: tuple[Lesion, ...] = ()
     path: str = ""
     """Relative to the data set's root; empty where there is no file."""
+    origin: str = ""
+    """The annotation file that speaks of this image, as findings name it."""
+    row: int | None = None
+    """Line of the first row in `origin`, counted from 1."""
+    chest_wall: Literal["left", "right", ""] = ""
+    """The image border at which the chest wall lies; empty: told from the pixels."""
 
 
 class Finding(NamedTuple):
