@@ -1,0 +1,88 @@
+"""A study's data: where they come from, their prepared form, and who is in which split."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import platformdirs
+
+from mtlbench.config import DataConfig, StudyConfig
+from mtlbench.data.prepare import prepare, recipe_key
+from mtlbench.data.prepared import Prepared, open_prepared, recipe_digest
+from mtlbench.data.split import fold_split, split_cases
+from mtlbench.errors import DataError, StudyError
+from mtlbench.records import digest
+
+SPLIT_KEYS = {"split", "split_seed", "validation", "test", "folds"}
+"""Keys of `[data]` that say who is in which split."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyData:
+    """Prepared arrays, and their cases with `split` (or `fold`) as used."""
+
+    prepared: Prepared
+    cases: pd.DataFrame
+    config: DataConfig
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What run hashes cover of the pixels and annotations."""
+        return recipe_digest(self.prepared.recipe)
+
+    @property
+    def split_identity(self) -> dict[str, Any]:
+        """What run hashes cover of the split: the rule, and who is where."""
+        column = "fold" if self.config.folds else "split"
+        members = sorted(zip(self.cases["image_id"], self.cases[column].astype(str), strict=True))
+        return self.config.model_dump(mode="json", include=SPLIT_KEYS) | {"members": digest(members)}
+
+    def steps_per_epoch(self, batch_size: int, fold: int | None) -> int:
+        """Whole batches of the training split, at least one."""
+        cases = self.cases if fold is None else fold_split(self.cases, fold, self.config)
+        return max(1, int((cases["split"] == "train").sum()) // batch_size)
+
+
+def load_data(
+    study: StudyConfig,
+    places: Mapping[str, Path],
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> StudyData:
+    """Prepare a study's data, or open them where they have been prepared, and split them.
+
+    `places` maps a data set's name to its folder; `MTLBENCH_DATA_<NAME>` is asked next.
+
+    Raises:
+        StudyError: the data set needs a folder and none is named.
+        DataError: the data, or their split, are wrong.
+    """
+    root = _root(study.dataset, places)
+    folder = cache_folder() / "prepared" / recipe_key(study.dataset, root, study.data)
+    if folder.exists():
+        prepared = open_prepared(folder)
+    else:
+        prepared = prepare(study.dataset, root, study.data, folder, jobs, progress)
+    return StudyData(prepared, split_cases(prepared.cases, study.data), study.data)
+
+
+def cache_folder() -> Path:
+    """`MTLBENCH_CACHE`, or the user's cache folder."""
+    named = os.environ.get("MTLBENCH_CACHE")
+    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("mtlbench"))
+
+
+def _root(dataset: str, places: Mapping[str, Path]) -> Path:
+    if dataset == "phantom":
+        return Path()
+    variable = f"MTLBENCH_DATA_{dataset.upper().replace('-', '_')}"
+    named = places.get(dataset) or os.environ.get(variable)
+    if not named:
+        raise StudyError(f"dataset {dataset!r} needs a folder: --data {dataset}=DIR or {variable}")
+    root = Path(named).expanduser()
+    if not root.is_dir():
+        raise DataError(f"{root}: the folder of data set {dataset!r} must exist")
+    return root

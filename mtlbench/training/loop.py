@@ -1,0 +1,131 @@
+"""The one training loop."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mtlbench.config import AugmentConfig, OptimConfig
+from mtlbench.data.resident import Cohort
+from mtlbench.models.network import JointNet
+from mtlbench.training.evaluate import evaluate
+from mtlbench.training.strategy import Stage
+from mtlbench.training.tasks import Tasks
+
+HISTORY = (
+    "stage", "epoch", "step", "lr", "loss", "loss_cls", "loss_seg", "val_loss_cls", "val_loss_seg",
+    "val_auc", "val_dice", "val_dice_lesions", "val_dice_any",
+)  # fmt: skip
+Row = dict[str, str | int | float | None]
+
+
+class DivergedError(RuntimeError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(slots=True)
+class Keeper:
+    """The weights to keep: the last epoch's, or those of the best validation metric."""
+
+    select: str
+    best: float = -math.inf
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+    def offer(self, model: JointNet, row: Row) -> None:
+        """Take the model's weights if this epoch's row earns it; the earlier epoch wins a tie."""
+        if self.select == "last":
+            return
+        value = row[self.select.replace("val.", "val_")]
+        if isinstance(value, float) and value > self.best:
+            self.best = value
+            self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    def restore(self, model: JointNet) -> None:
+        """Put the kept weights back; where no epoch offered the metric, the last ones stay."""
+        if self.state:
+            model.load_state_dict(self.state)
+
+
+def train(
+    model: JointNet,
+    cohort: Cohort,
+    stage: Stage,
+    tasks: Tasks,
+    optim: OptimConfig,
+    augment: AugmentConfig,
+    seed: int,
+    on_epoch: Callable[[Row, int], None],
+) -> int:
+    """Train one stage in place; return the optimisation steps taken.
+
+    `on_epoch` gets each epoch's row of `history.csv` and the stage's number of epochs.
+
+    Raises:
+        DivergedError: the mean loss of an epoch is NaN or infinite.
+    """
+    per_epoch = cohort.steps_per_epoch(optim.batch_size)
+    total, epochs = stage.total_steps(per_epoch), stage.total_epochs(per_epoch)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=optim.lr, weight_decay=optim.weight_decay, fused=True
+    )
+    keeper = Keeper(optim.select)
+    step = 0
+    for epoch in range(epochs):
+        model.train()
+        sums_3 = torch.zeros(3, device=cohort.device)
+        steps = min(per_epoch, total - step)
+        for batch in cohort.train_batches(epoch, seed, optim.batch_size, augment, steps):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, total, optim)
+            losses = tasks.losses(model, batch)
+            take_step(losses[0], optimizer)
+            sums_3 += torch.stack([loss.detach() for loss in losses])
+            step += 1
+        row = _row(stage, epoch, step, learning_rate(step - 1, total, optim), sums_3 / steps, tasks)
+        row |= _validate(model, cohort, tasks, optim.batch_size)
+        keeper.offer(model, row)
+        on_epoch(row, epochs)
+    keeper.restore(model)
+    return step
+
+
+def take_step(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """One optimisation step; a batch in which no task has an annotation moves nothing."""
+    optimizer.zero_grad(set_to_none=True)
+    if loss.requires_grad:
+        loss.backward()
+        optimizer.step()
+
+
+def learning_rate(step: int, total: int, optim: OptimConfig) -> float:
+    """Linear warm-up, then half a cosine down to zero (Loshchilov & Hutter 2017)."""
+    warm = optim.warmup * total
+    if step < warm:
+        return optim.lr * (step + 1) / (warm + 1)
+    return optim.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(total - warm, 1)))
+
+
+def _row(stage: Stage, epoch: int, step: int, lr: float, mean_3: Tensor, tasks: Tasks) -> Row:
+    loss, loss_cls, loss_seg = mean_3.tolist()
+    if not math.isfinite(loss):
+        raise DivergedError(f"the loss must stay finite, but got {loss} in epoch {epoch + 1}")
+    return {
+        "stage": stage.name,
+        "epoch": epoch + 1,
+        "step": step,
+        "lr": lr,
+        "loss": loss,
+        "loss_cls": loss_cls if tasks.cls_weight else None,
+        "loss_seg": loss_seg if tasks.seg_weight else None,
+    }
+
+
+def _validate(model: JointNet, cohort: Cohort, tasks: Tasks, batch_size: int) -> Row:
+    result = evaluate(model, cohort, cohort.split["val"], tasks, batch_size)
+    return {
+        "val_loss_cls": result.loss_cls if tasks.cls_weight else None,
+        "val_loss_seg": result.loss_seg if tasks.seg_weight else None,
+        **{f"val_{name}": value for name, value in result.summary().items()},
+    }
