@@ -1,0 +1,46 @@
+"""The command line: verbs that parse, load, call and print. Imports happen inside the verbs."""
+
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from mtlbench.cli import compare, data, published, study
+from mtlbench.cli.doctor import doctor
+from mtlbench.errors import MtlbenchError
+
+app = typer.Typer(
+    name="mtlbench",
+    help="Benchmark joint classification and segmentation of mammograms.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+app.add_typer(study.app, name="study")
+app.add_typer(data.app, name="data")
+app.add_typer(published.app, name="published")
+app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
+app.command("doctor", epilog="Example: mtlbench doctor --json")(doctor)
+
+
+class _Stopped(BaseException):
+    """SIGTERM came: end in order, to be resumed later."""
+
+
+def main() -> None:
+    """Run a command; end with the exit code that the interface promises."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        app()
+    except MtlbenchError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except _Stopped:
+        print("stopped; the same command goes on with the study", file=sys.stderr)
+        sys.exit(75)
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise _Stopped

@@ -1,0 +1,177 @@
+"""mtlbench study: list, init, check, plan, run, status, report."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mtlbench.errors import StudyError
+
+if TYPE_CHECKING:
+    from mtlbench.study.session import Session
+
+app = typer.Typer(help="Run studies and draw their reports.", no_args_is_help=True)
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY.toml", help="A file or a shipped study.")]
+Results = Annotated[Path, typer.Option(metavar="DIR", help="Where results/<study>/ lies.")]
+Data = Annotated[
+    list[str] | None, typer.Option("--data", metavar="NAME=DIR", help="Folder of a data set.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print data as JSON on stdout.")]
+ResultsFolder = Annotated[Path, typer.Argument(metavar="RESULTS/STUDY")]
+
+
+@app.command("list", epilog="Example: mtlbench study list")
+def list_(as_json: Json = False) -> None:
+    """List the shipped studies."""
+    from mtlbench.study.shipped import shipped
+
+    about = {name: _first_comment(path) for name, path in shipped().items()}
+    if as_json:
+        print(json.dumps(about, indent=2))
+        return
+    table = Table("study", "what it asks")
+    for name, line in about.items():
+        table.add_row(name, line)
+    Console().print(table)
+
+
+@app.command(epilog="Example: mtlbench study init lambda")
+def init(name: Annotated[str, typer.Argument(help="A shipped study.")]) -> None:
+    """Write a copy of a shipped study here, to edit."""
+    from mtlbench.study.shipped import init_study
+
+    print(init_study(name, Path()))
+
+
+@app.command(epilog="Example: mtlbench study check my-study.toml")
+def check(study: StudyName) -> None:
+    """Validate a study file and print every fault with its dotted key; nothing is run."""
+    from mtlbench.config import load_study
+    from mtlbench.study.design import expand
+    from mtlbench.study.shipped import find_study
+
+    path = find_study(study)
+    cells = expand(load_study(path), str(path))
+    print(f"{path}: ok, {len(cells)} cells")
+
+
+@app.command(epilog="Example: mtlbench study plan lambda --json")
+def plan(
+    study: StudyName, results: Results = Path("results"), data: Data = None, as_json: Json = False
+) -> None:
+    """Show the cells and runs, which are done or shared, and what they will cost."""
+    session = _open(study, results, data)
+    _print_plan(_plan(session), session.folder, as_json)
+
+
+@app.command(
+    epilog="Example: mtlbench study run table1 --data cbis-ddsm=/data/CBIS-DDSM --device cuda"
+)
+def run(
+    study: StudyName,
+    results: Results = Path("results"),
+    data: Data = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time.")] = None,
+    executor: Annotated[str, typer.Option(help="Where runs are computed: local.")] = "local",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, run nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compute what a study lacks and draw its report; go on where an earlier run was stopped."""
+    from mtlbench.report import build
+    from mtlbench.study.executors import EXECUTORS
+    from mtlbench.study.session import choose_devices, drive
+
+    if executor not in EXECUTORS:
+        raise StudyError(f"--executor must be one of {', '.join(EXECUTORS)}, but got {executor!r}")
+    session = _open(study, results, data)
+    if dry_run:
+        _print_plan(_plan(session), session.folder, as_json)
+        return
+    console = Console(stderr=True)
+    devices = choose_devices(device, jobs, session.study.resources.threads)
+    failures = drive(session, devices, executor, console)
+    for name, reason in failures.items():
+        console.print(f"{name} failed: {reason}", highlight=False, markup=False)
+    report = build(session.folder) if len(failures) < len(session.design.runs) else None
+    outcome = _plan(session) | {"report": None if report is None else str(report)}
+    if as_json:
+        print(json.dumps(outcome, indent=2))
+    elif report is not None:
+        print((report / "table.md").read_text(encoding="utf-8"))
+        console.print(f"report: {report / 'index.html'}", highlight=False, soft_wrap=True)
+    raise typer.Exit(3 if failures else 0)
+
+
+@app.command(epilog="Example: mtlbench study status results/table1 --json")
+def status(folder: ResultsFolder, as_json: Json = False) -> None:
+    """Show how far a study is, from its files."""
+    from mtlbench.study.status import status as read_status
+
+    _print_plan(read_status(folder), folder, as_json)
+
+
+@app.command(epilog="Example: mtlbench study report results/table1 --no-images")
+def report(
+    folder: ResultsFolder,
+    no_images: Annotated[
+        bool, typer.Option("--no-images", help="Leave out everything with pixels of images.")
+    ] = False,
+) -> None:
+    """Draw tables and figures again, from the study's files only."""
+    from mtlbench.report import build
+
+    print(build(folder, images=not no_images) / "index.html")
+
+
+def _open(study: str, results: Path, data: list[str] | None) -> "Session":
+    from mtlbench.study.session import open_session
+    from mtlbench.study.shipped import find_study
+
+    places = {}
+    for item in data or []:
+        name, separator, folder = item.partition("=")
+        if not separator or not folder:
+            raise StudyError(f"--data must be NAME=DIR, but got {item!r}")
+        places[name] = Path(folder)
+    return open_session(find_study(study), results, places, Console(stderr=True))
+
+
+def _plan(session: "Session") -> dict[str, Any]:
+    from mtlbench.study.status import plan as make_plan
+
+    _, rows = session.design.cells_table()
+    return make_plan(rows, session.folder)
+
+
+def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(plan, indent=2))
+        return
+    table = Table("cell", "seed", "fold", "run", "state", "steps", "shared with")
+    for row in plan["rows"]:
+        fold = "" if row["fold"] is None else str(row["fold"])
+        table.add_row(
+            row["cell"] or "(a stage)", str(row["seed"]), fold, row["hash"], row["state"],
+            str(row["steps"]), ", ".join(row["shares"]),
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{folder}: {plan['cells']} cells, {plan['runs']} runs: {plan['done']} done, "
+        f"{plan['running']} running, {plan['failed']} failed; {plan['shared']} shared",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for row in plan["rows"]:
+        if row["error"]:
+            console.print(f"{row['hash']}: {row['error']}", highlight=False, markup=False)
+
+
+def _first_comment(path: Path) -> str:
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("#").strip()
