@@ -1,0 +1,77 @@
+"""`build`: draw the whole report beside the old one, then swap the two."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from mtlbench.report import html, latex, markdown
+from mtlbench.report.collect import read_study
+from mtlbench.report.figures import draw_all
+from mtlbench.report.notes import table_notes
+from mtlbench.report.numbers import measure
+from mtlbench.report.tables import full_table, tasks_table, tidy_table
+from mtlbench.report.text import csv_text
+
+STALE_S = 3600
+"""Age from which a temporary folder is the leftover of a killed report."""
+
+
+def build(study_folder: Path, *, images: bool = True) -> Path:
+    """Draw `study_folder/report` from the study's files and return it.
+
+    The same files give the same bytes. A study that is half done gives a report of what is
+    complete, with the rest listed as missing. The old report stays until the new one is whole.
+
+    Args:
+        study_folder: `results/<study>`.
+        images: whether the qualitative panels, which show the images, are drawn.
+
+    Raises:
+        StudyError: the folder holds no study, or no run of it is complete.
+        DataError: a file of it is not as it must be; the message names it.
+    """
+    study = read_study(study_folder)
+    numbers = measure(study)
+    notes = table_notes(study, numbers)
+    tables = [tasks_table(study, numbers, ()), full_table(study, numbers, notes)]
+    with _swapped(study_folder / "report") as folder:
+        _write_csv(folder / "table.csv", tidy_table(study, numbers))
+        _write_csv(folder / "estimates.csv", numbers.estimates)
+        _write_csv(folder / "comparisons.csv", numbers.comparisons)
+        _write(folder / "table.md", markdown.document(study.config.name, tables))
+        _write(folder / "table.tex", latex.document(tables))
+        drawn = draw_all(study, numbers, folder / "figures", images=images)
+        _write(folder / "index.html", html.page(study, numbers, tables, drawn))
+    return study_folder / "report"
+
+
+@contextmanager
+def _swapped(target: Path) -> Iterator[Path]:
+    """A temporary folder beside `target` that takes its place when the body succeeds."""
+    for old in target.parent.glob(f".{target.name}.*"):
+        if time.time() - old.stat().st_mtime > STALE_S:
+            shutil.rmtree(old, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        new, old = work / "new", work / "old"
+        new.mkdir()
+        yield new
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _write(path: Path, content: str) -> None:
+    path.write_text(content, encoding="utf-8", newline="\n")
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    safe = table.map(lambda value: csv_text(value) if isinstance(value, str) else value)
+    _write(path, safe.to_csv(index=False, lineterminator="\n"))

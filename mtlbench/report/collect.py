@@ -1,0 +1,220 @@
+"""Read a results folder into one frozen value: the study, its cells, and their whole runs.
+
+Nothing is computed here but which runs count. A seed of a cell counts when each of its folds is
+complete, so that every arm is measured on the same patients; the rest is listed as missing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mtlbench.config import StudyConfig, load_study
+from mtlbench.errors import DataError, StudyError
+from mtlbench.records import RunFolder, read_json
+
+DESIGN_COLUMNS = ("cell", "arm", "seed", "fold", "hash", "starts_from", "steps")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A complete run as one cell names it; `steps` are those of its whole chain."""
+
+    seed: int
+    fold: int | None
+    steps: int
+    folder: RunFolder
+    before: RunFolder | None
+    """The run whose weights this one starts from."""
+    record: Mapping[str, Any]
+    config: Mapping[str, Any]
+
+    def history(self) -> pd.DataFrame:
+        """The run's own epochs; `step` counts those of the chain before it too."""
+        history = pd.read_csv(self.folder.path / "history.csv")
+        return history.assign(step=history["step"] + self.steps - int(self.record["steps"]))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row of the table: an arm at one point of its varied values, with its usable runs."""
+
+    name: str
+    arm: str
+    values: Mapping[str, str]
+    planned: tuple[int, ...]
+    """The seeds that the design asks for."""
+    runs: tuple[Run, ...]
+    """Those of complete seeds only."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that are complete, in the design's order."""
+        return tuple(dict.fromkeys(run.seed for run in self.runs))
+
+    @property
+    def label(self) -> str:
+        """The name with each varied key by its last part, λ by its letter."""
+        values = ", ".join(f"{short_key(key)}={value}" for key, value in self.values.items())
+        return f"{self.arm} [{values}]" if values else self.arm
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """Test predictions of all runs, with `seed` (and `fold`): see `analysis.compare`."""
+        return _frame([(run, run.folder) for run in self.runs])
+
+    @cached_property
+    def before(self) -> pd.DataFrame | None:
+        """The same from the runs that these start from; None where there are none."""
+        pairs = [(run, run.before) for run in self.runs if run.before is not None]
+        whole = len(pairs) == len(self.runs) and all(b.state() == "complete" for _, b in pairs)
+        return _frame(pairs) if pairs and whole else None
+
+    @property
+    def last_stage(self) -> str:
+        """The name of the final stage of training."""
+        return str(self.runs[0].config["stages"][-1]["name"])
+
+    def validation(self, metric: str) -> float | None:
+        """Mean over runs of `val.<metric>`; None where it was not computed."""
+        values = [run.record["validation"].get(metric.removeprefix("val.")) for run in self.runs]
+        return sum(values) / len(values) if values and None not in values else None
+
+
+@dataclass(frozen=True)
+class Study:
+    """A results folder, read."""
+
+    folder: Path
+    config: StudyConfig
+    cells: tuple[Cell, ...]
+    """All cells of the design, also those without a complete run."""
+    recipe: Mapping[str, Any]
+    cases: pd.DataFrame
+
+    @property
+    def complete(self) -> tuple[Cell, ...]:
+        """The cells with at least one usable seed."""
+        return tuple(cell for cell in self.cells if cell.runs)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What the design asks for and is not there, `cell (seeds 0, 1)` each."""
+        gaps = {c.name: sorted(set(c.planned) - set(c.seeds)) for c in self.cells}
+        return tuple(
+            f"{name} (seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))})"
+            for name, seeds in gaps.items()
+            if seeds
+        )
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The dotted keys that any arm varies, in the design's order."""
+        return tuple(dict.fromkeys(key for cell in self.cells for key in cell.values))
+
+    def of_arm(self, arm: str) -> tuple[Cell, ...]:
+        """The arm's cells with a usable seed."""
+        return tuple(cell for cell in self.complete if cell.arm == arm)
+
+    def representative(self, arm: str) -> Cell | None:
+        """The cell that stands for its arm: the only one, or the one that validation chooses."""
+        cells, choose = self.of_arm(arm), self.config.compare.choose
+        if sum(cell.arm == arm for cell in self.cells) == 1:
+            return cells[0] if cells else None
+        scores = {cell.name: cell.validation(choose) for cell in cells} if choose else {}
+        scored = [cell for cell in cells if scores.get(cell.name) is not None]
+        return max(scored, key=lambda cell: scores[cell.name] or 0.0, default=None)
+
+    def is_chosen(self, cell: Cell) -> bool:
+        """Whether a validation metric chose this cell among others of its arm."""
+        return bool(cell.values) and self.representative(cell.arm) is cell
+
+    @cached_property
+    def shown(self) -> tuple[Cell, ...]:
+        """One cell per arm where one stands for it, else all the arm's cells."""
+        rows: list[Cell] = []
+        for arm in self.config.arms:
+            chosen = self.representative(arm.name)
+            rows += self.of_arm(arm.name) if chosen is None else [chosen]
+        return tuple(rows)
+
+
+def short_key(key: str) -> str:
+    """`loss.lambda` → `λ`, `model.backbone` → `backbone`."""
+    last = key.rpartition(".")[2]
+    return "λ" if key == "loss.lambda" else last
+
+
+def read_study(folder: Path) -> Study:
+    """Read `results/<study>`.
+
+    Raises:
+        StudyError: the folder holds no study, or no run of it is complete.
+        DataError: `cells.csv` lacks a column.
+    """
+    design = _design(folder)
+    config = load_study(folder / "study.toml")
+    cells = tuple(_cell(folder, rows) for _, rows in design.groupby("cell", sort=False))
+    study = Study(folder, config, cells, read_json(folder / "recipe.json"), _cases(folder))
+    if not study.complete:
+        raise StudyError(
+            f"{folder}: a report needs at least one complete run, but none of the "
+            f"{len(design)} runs in cells.csv is complete yet"
+        )
+    return study
+
+
+def _design(folder: Path) -> pd.DataFrame:
+    for name in ("study.toml", "cells.csv", "recipe.json", "cases.csv"):
+        if not (folder / name).is_file():
+            raise StudyError(f"{folder}: a results folder must hold {name}, but it does not")
+    path = folder / "cells.csv"
+    design = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if lacking := [name for name in DESIGN_COLUMNS if name not in design]:
+        raise DataError(f"{path}: the columns {', '.join(lacking)} must be there, but are not")
+    return design[design["arm"] != ""]
+
+
+def _cases(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "cases.csv", dtype=str, keep_default_na=False)
+
+
+def _cell(folder: Path, rows: pd.DataFrame) -> Cell:
+    first = rows.iloc[0]
+    keys = [name for name in rows if name not in DESIGN_COLUMNS and first[name] != ""]
+    runs = [_run(folder, row) for row in rows.to_dict("records")]
+    planned = tuple(dict.fromkeys(int(seed) for seed in rows["seed"]))
+    whole = {
+        seed
+        for seed in planned
+        if all(run for run, s in zip(runs, rows["seed"], strict=True) if int(s) == seed)
+    }
+    return Cell(
+        name=first["cell"],
+        arm=first["arm"],
+        values={str(key): first[key] for key in keys},
+        planned=planned,
+        runs=tuple(run for run in runs if run is not None and run.seed in whole),
+    )
+
+
+def _run(folder: Path, row: Mapping[Any, str]) -> Run | None:
+    run = RunFolder(folder / "runs" / row["hash"])
+    if run.state() != "complete":
+        return None
+    before = RunFolder(folder / "runs" / row["starts_from"]) if row["starts_from"] else None
+    fold = int(row["fold"]) if row["fold"] else None
+    return Run(int(row["seed"]), fold, int(row["steps"]), run, before, run.record(), run.config())
+
+
+def _frame(pairs: list[tuple[Run, RunFolder]]) -> pd.DataFrame:
+    frames = []
+    for run, folder in pairs:
+        path = folder.path / "predictions.csv"
+        frame = pd.read_csv(path, dtype={"image_id": str, "patient_id": str})
+        marks = {"seed": run.seed} if run.fold is None else {"seed": run.seed, "fold": run.fold}
+        frames.append(frame[frame["split"] == "test"].assign(**marks))
+    return pd.concat(frames, ignore_index=True)

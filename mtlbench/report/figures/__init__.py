@@ -1,0 +1,28 @@
+"""The figures of a report: one file each, one style, and what draws them all."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mtlbench.report.collect import Study
+from mtlbench.report.figures import cases, curves, differences, forest, roc, sweep
+from mtlbench.report.figures.style import Drawn, Saved, save, styled
+from mtlbench.report.numbers import Numbers
+
+__all__ = ["Saved", "draw_all"]
+
+
+def draw_all(study: Study, numbers: Numbers, folder: Path, *, images: bool) -> list[Saved]:
+    """Write every figure that the study's data allow, as PDF, SVG and PNG."""
+    folder.mkdir(parents=True)
+    with styled():
+        return [save(drawn, folder) for drawn in _figures(study, numbers, images=images)]
+
+
+def _figures(study: Study, numbers: Numbers, *, images: bool) -> Iterator[Drawn]:
+    yield from forest.draw(study, numbers)
+    yield from differences.draw(study, numbers)
+    yield from sweep.draw(study, numbers)
+    yield from roc.draw(study, numbers)
+    yield from curves.draw(study, numbers)
+    if images:
+        yield from cases.draw(study, numbers)

@@ -1,0 +1,78 @@
+"""Training curves: each task's loss and validation metric along the optimisation steps."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mtlbench.report.collect import Cell, Study
+from mtlbench.report.figures.style import (
+    TWO_COLUMNS,
+    Drawn,
+    letters,
+    line_styles,
+    place_legend,
+)
+from mtlbench.report.numbers import Numbers
+
+PANELS = (
+    ("loss_cls", "Training loss, classification", 1),
+    ("val_loss_cls", "Validation loss, classification", 1),
+    ("val_auc", "Validation AUC (%)", 100),
+    ("loss_seg", "Training loss, segmentation", 1),
+    ("val_loss_seg", "Validation loss, segmentation", 1),
+    ("val_dice_lesions", "Validation lesion Dice (%)", 100),
+)
+
+
+def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
+    """One line per arm (or cell where no cell stands for its arm): the mean over seeds."""
+    del numbers  # every figure is drawn from the same two values
+    histories = {
+        cell.name: pd.concat(
+            [run.history().assign(run=i) for i, run in enumerate(cell.runs)], ignore_index=True
+        )
+        for cell in study.shown
+    }
+    figure = Figure(figsize=(TWO_COLUMNS, 3.9))
+    axes = list(figure.subplots(2, 3, sharex=True).flat)
+    for axis, (column, title, factor) in zip(axes, PANELS, strict=True):
+        _panel(axis, study, histories, column, factor)
+        axis.set_ylabel(title)
+    for axis in axes[3:]:
+        axis.set_xlabel("Optimisation steps")
+    letters(axes)
+    place_legend(figure, _fullest(axes))
+    yield Drawn(
+        "curves",
+        figure,
+        "Losses before weighting and validation metrics along the optimisation steps: the mean "
+        "over seeds, single seeds faint. A strategy that starts from another run begins where "
+        "that run ends.",
+        "Loss and validation curves of each arm",
+    )
+
+
+def _panel(
+    axis: Axes, study: Study, histories: dict[str, pd.DataFrame], column: str, factor: float
+) -> None:
+    styles = line_styles(study, study.shown)
+    for cell in study.shown:
+        history = histories[cell.name].dropna(subset=[column])
+        if history.empty:
+            continue
+        style = styles[cell.name]
+        for _, one in history.groupby("run"):
+            axis.plot(one["step"], factor * one[column], **style | {"alpha": 0.3}, linewidth=0.6)
+        mean = history.groupby("step")[column].mean()
+        axis.plot(mean.index, factor * mean, **style, label=_label(study, cell))
+    axis.grid(axis="y")
+
+
+def _label(study: Study, cell: Cell) -> str:
+    return cell.label
+
+
+def _fullest(axes: list[Axes]) -> Axes:
+    return max(axes, key=lambda axis: len(axis.get_legend_handles_labels()[0]))

@@ -1,0 +1,121 @@
+"""One look for all figures, and files whose bytes depend on the data alone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mtlbench.report.collect import Cell, Study
+
+ONE_COLUMN, TWO_COLUMNS = 3.5, 7.0
+"""Widths of a figure in a paper, in inches."""
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's colours, apart for every kind of colour vision; yellow is too pale a line."""
+DASHES = ("-", "--", ":", "-.")
+GREY = "#6b6b6b"
+
+_RC: dict[str, Any] = {
+    "backend": "agg",
+    "font.family": "DejaVu Sans",
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.2,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.5,
+    "axes.unicode_minus": True,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 100,
+    "savefig.dpi": 300,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "mtlbench",
+}
+_METADATA: dict[str, dict[str, str | None]] = {
+    "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure before it is written; `caption` stands below it, `alt` is for those not seeing."""
+
+    name: str
+    figure: Figure
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A figure on disk: `folder/name.{pdf,svg,png}`."""
+
+    name: str
+    folder: Path
+    caption: str
+    alt: str
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw with our settings alone, whatever the user's matplotlibrc says."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_RC)
+        yield
+
+
+def save(drawn: Drawn, folder: Path) -> Saved:
+    """Write a figure as PDF, SVG and PNG, without dates or versions."""
+    for suffix, metadata in _METADATA.items():
+        drawn.figure.savefig(folder / f"{drawn.name}.{suffix}", metadata=metadata)
+    return Saved(drawn.name, folder, drawn.caption, drawn.alt)
+
+
+def colours(study: Study) -> dict[str, str]:
+    """One colour per arm, in the study's order."""
+    return {arm.name: PALETTE[i % len(PALETTE)] for i, arm in enumerate(study.config.arms)}
+
+
+def line_styles(study: Study, cells: tuple[Cell, ...]) -> dict[str, dict[str, Any]]:
+    """Colour and dash per cell: an arm's colour, and another dash for each of its cells."""
+    palette, nth = colours(study), dict[str, int]()
+    styles = {}
+    for cell in cells:
+        nth[cell.arm] = nth.get(cell.arm, -1) + 1
+        dash = DASHES[nth[cell.arm] % len(DASHES)]
+        styles[cell.name] = {"color": palette[cell.arm], "linestyle": dash}
+    return styles
+
+
+def letters(axes: list[Axes]) -> None:
+    """Mark panels a, b, c as journals ask."""
+    for axis, letter in zip(axes, "abcdefghij", strict=False):
+        axis.set_title(letter, loc="left", fontweight="bold")
+
+
+def place_legend(figure: Figure, axis: Axes, columns: int = 4) -> None:
+    """One legend below all panels."""
+    handles, labels = axis.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))

@@ -1,0 +1,113 @@
+"""`index.html`: one file with its style and figures inside, that fetches nothing and runs nothing."""
+
+from base64 import b64encode
+from hashlib import sha256
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from mtlbench.config import CLASSES
+from mtlbench.records import digest
+from mtlbench.report import text
+from mtlbench.report.collect import Study
+from mtlbench.report.figures import Saved
+from mtlbench.report.notes import seeds_caption
+from mtlbench.report.numbers import Numbers
+from mtlbench.report.summary import summary
+from mtlbench.report.tables import Table
+
+RASTER = ("cases",)
+"""Figures of images: they go in as PNG, all others as SVG."""
+
+
+def page(study: Study, numbers: Numbers, tables: list[Table], drawn: list[Saved]) -> str:
+    """The whole page; every text is escaped by the template engine."""
+    environment = Environment(
+        loader=PackageLoader("mtlbench.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = environment.get_template("style.css").render()
+    return (
+        environment.get_template("template.html.j2").render(
+            study=study,
+            summary=summary(study, numbers),
+            facts=_facts(study, numbers),
+            tables=tables,
+            figures=[_figure(saved) for saved in drawn],
+            warnings=numbers.warnings,
+            provenance=_provenance(study),
+            runs=_runs(study),
+            style=style,
+            style_hash=b64encode(sha256(style.encode()).digest()).decode(),
+        )
+        + "\n"
+    )
+
+
+def _figure(saved: Saved) -> dict[str, str]:
+    kind, media = ("png", "image/png") if saved.name in RASTER else ("svg", "image/svg+xml")
+    content = b64encode((saved.folder / f"{saved.name}.{kind}").read_bytes()).decode()
+    return {
+        "name": saved.name,
+        "source": f"data:{media};base64,{content}",
+        "caption": saved.caption,
+        "alt": saved.alt,
+    }
+
+
+def _facts(study: Study, numbers: Numbers) -> list[tuple[str, str]]:
+    """The figures at the head of the page: what was measured, on how much."""
+    rows = numbers.estimates.dropna(subset=["value"])
+    height, width = study.config.data.size
+    return [
+        ("Data set", study.config.dataset),
+        ("Image size", f"{height} × {width}"),
+        ("Test patients", _span(rows["n_patients"])),
+        ("Test cases", _span(rows["n_cases"])),
+        ("Arms", str(len(study.config.arms))),
+        ("Seeds", seeds_caption(study)),
+    ]
+
+
+def _span(values: Any) -> str:
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def _provenance(study: Study) -> list[tuple[str, str]]:
+    records = [run.record for cell in study.complete for run in cell.runs]
+    seconds = sum(
+        float(record["wall_s"])
+        for record in {
+            run.folder.name: run.record for c in study.complete for run in c.runs
+        }.values()
+    )
+    versions = {f"{k} {v}" for record in records for k, v in record["versions"].items()}
+    data = study.config.data.model_dump(mode="json")
+    return [
+        ("Versions", ", ".join(sorted(versions))),
+        ("Device", ", ".join(sorted({str(record["device"]) for record in records}))),
+        ("Git commit", ", ".join(sorted({str(record["git_commit"]) for record in records}))),
+        ("Training time", f"{seconds:.0f} s in all"),
+        ("Recipe of the data", digest(dict(study.recipe))),
+        ("Split", f"{data['split']}, seed {data['split_seed']}"),
+        ("Classes", ", ".join(f"{i} {name}" for i, name in enumerate(CLASSES))),
+    ]
+
+
+def _runs(study: Study) -> list[tuple[str, ...]]:
+    return [
+        (
+            cell.name,
+            str(run.seed),
+            text.count(run.fold),
+            run.folder.name,
+            run.before.name if run.before else text.DASH,
+            str(run.steps),
+        )
+        for cell in study.complete
+        for run in cell.runs
+    ]

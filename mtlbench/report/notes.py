@@ -1,0 +1,130 @@
+"""What must stand below a table for its numbers to be read rightly."""
+
+from mtlbench.report import text
+from mtlbench.report.collect import Study
+from mtlbench.report.numbers import Numbers
+from mtlbench.report.tables import CHOSEN
+
+RANDOM_SEEDS = 3
+"""From this many seeds on, `compare` treats them as random."""
+
+_BUDGET = {
+    "per-stage": "every stage of a strategy gets the full budget, so one of two stages trains "
+    "for twice the steps",
+    "total": "every strategy gets the same optimisation steps in all",
+}
+
+
+def table_notes(study: Study, numbers: Numbers) -> tuple[str, ...]:
+    """Method, metrics, split, budget, seeds and what is missing: one sentence or two each."""
+    notes = [
+        _method(study, numbers),
+        _comparison(study, numbers),
+        _dice(numbers),
+        _split(study),
+        _budget(study),
+        _seeds(study),
+        _chosen(study),
+        _undefined(numbers),
+    ]
+    if study.missing:
+        notes.append(f"Missing, since no run of theirs is complete: {'; '.join(study.missing)}.")
+    return tuple(note for note in notes if note)
+
+
+def seeds_caption(study: Study) -> str:
+    """`means of 3 seeds`, or that the numbers hold for these trained models only."""
+    counts = sorted({len(cell.seeds) for cell in study.complete})
+    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    noun = "seed" if counts == [1] else "seeds"
+    if counts[0] < RANDOM_SEEDS:
+        return f"mean of {seeds} {noun}; these trained models only"
+    return f"mean of {seeds} {noun}, taken as random"
+
+
+def _method(study: Study, numbers: Numbers) -> str:
+    rows = numbers.estimates.dropna(subset=["value"])
+    by_method: dict[str, list[str]] = {}
+    for metric in numbers.metrics():
+        for method in rows.loc[rows["metric"] == metric, "method"].unique():
+            by_method.setdefault(str(method), []).append(text.METRICS[metric])
+    methods = "; ".join(f"{', '.join(names)}: {method}" for method, names in by_method.items())
+    rules = study.config.compare
+    return (
+        f"Brackets: {text.level_text(rules.level)} intervals from {rules.resamples} resamples of "
+        f"the test patients ({methods})."
+    )
+
+
+def _comparison(study: Study, numbers: Numbers) -> str:
+    lines = []
+    for metric in numbers.metrics():
+        if numbers.baselines[metric] is None:
+            lines.append(f"{text.METRICS[metric]} has no comparison: its baseline has no value.")
+    alpha = f"{1 - study.config.compare.level:g}"
+    return " ".join(
+        [
+            "Δ: paired difference from the baseline on the same resampled patients. Holm p: "
+            "adjusted over all cells within one metric. Bold: the best value, where its "
+            f"difference from the baseline is supported (Holm p < {float(alpha):.2g}).",
+            *lines,
+        ]
+    )
+
+
+def _dice(numbers: Numbers) -> str:
+    if not any(metric.startswith("dice") for metric in numbers.metrics()):
+        return ""
+    return (
+        f"Mean Dice: Dice over the pooled pixels of the test set, averaged over "
+        f"{', '.join(numbers.classes)} (the classes in the test set’s truth). Lesion Dice leaves "
+        "healthy out; any-lesion Dice is lesion against healthy; per-image Dice averages over "
+        "images, then classes: a class in neither truth nor prediction is skipped, one only "
+        "predicted counts 0."
+    )
+
+
+def _split(study: Study) -> str:
+    data = study.config.data
+    rule = {
+        "patient": f"by patient, stratified, split seed {data.split_seed}",
+        "official": "the data set’s official test set",
+    }[data.split]
+    folds = f"; {data.folds}-fold cross-validation" if data.folds else ""
+    return f"Split: {rule}{folds}. Values are of the test part, which nothing was chosen on."
+
+
+def _budget(study: Study) -> str:
+    budget = study.config.budget
+    amount = f"{budget.epochs} epochs" if budget.epochs else f"{budget.steps} steps"
+    return f"Budget: {budget.rule}, {amount}: {_BUDGET[budget.rule]}."
+
+
+def _seeds(study: Study) -> str:
+    return f"Values: {seeds_caption(study)}. Seed SD: standard deviation over seeds, in points."
+
+
+def _chosen(study: Study) -> str:
+    lines = []
+    if any(study.is_chosen(cell) for cell in study.complete):
+        lines.append(
+            f"{CHOSEN} stands for its arm: of the arm’s cells the one with the best mean "
+            f"{study.config.compare.choose} (chosen by {study.config.compare.choose}, on "
+            "validation data)."
+        )
+    for arm in study.config.arms:
+        if study.representative(arm.name) is None and len(study.of_arm(arm.name)) > 1:
+            lines.append(f"No cell stands for {arm.name}: each is shown.")
+    return " ".join(lines)
+
+
+def _undefined(numbers: Numbers) -> str:
+    rows = numbers.estimates
+    rows = rows[rows["n_undefined"].fillna(0) > 0]
+    if rows.empty:
+        return ""
+    worst = rows.loc[rows["n_undefined"].idxmax()]
+    return (
+        f"Resamples in which a metric is undefined are left out: at most {worst['n_undefined']:g} "
+        f"({text.METRICS[worst['metric']]} of {worst['cell']})."
+    )

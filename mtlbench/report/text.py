@@ -1,0 +1,114 @@
+"""How numbers and names read: one text for every format, and each format's escaping.
+
+Values are fractions; they are printed in percent, differences in percentage points.
+"""
+
+import re
+
+DASH = "–"
+METRICS = {
+    "auc": "AUC",
+    "dice": "Mean Dice",
+    "dice_lesions": "Lesion Dice",
+    "dice_any": "Any-lesion Dice",
+    "dice_image": "Per-image Dice",
+}
+"""Every metric of a report, in its order, and its name in tables and figures."""
+
+
+def absent(value: float | None) -> bool:
+    """Whether a number could not be estimated (None or NaN)."""
+    return value is None or value != value
+
+
+def percent(value: float | None) -> str:
+    """0.8402 → `84.0`."""
+    return DASH if value is None or absent(value) else f"{100 * value:.1f}".replace("-", "−")
+
+
+def signed(value: float | None) -> str:
+    """0.0265 → `+2.7`; what rounds to nothing has no sign."""
+    if value is None or absent(value):
+        return DASH
+    text = f"{100 * value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")
+
+
+def estimate(value: float | None, low: float | None, high: float | None) -> str:
+    """`84.0 [80.1, 87.3]`; a dash in the brackets where there is no interval."""
+    if absent(value):
+        return DASH
+    limits = DASH if absent(low) else f"{percent(low)}, {percent(high)}"
+    return f"{percent(value)} [{limits}]"
+
+
+def difference(value: float | None, low: float | None, high: float | None) -> str:
+    """`+2.7 [−1.0, +6.2]`."""
+    if absent(value):
+        return DASH
+    limits = DASH if absent(low) else f"{signed(low)}, {signed(high)}"
+    return f"{signed(value)} [{limits}]"
+
+
+def p_value(p: float | None) -> str:
+    """`0.012`, or `<0.001`: never 0."""
+    if p is None or absent(p):
+        return DASH
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def count(n: float | None) -> str:
+    """A whole number, or a dash."""
+    return DASH if n is None or absent(n) else str(int(n))
+
+
+def level_text(level: float) -> str:
+    """0.95 → `95 %`."""
+    return f"{100 * level:g} %"
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "−": "$-$",
+    "–": r"\textendash{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≥": r"$\geq$",
+    "≠": r"$\neq$",
+    "→": r"$\rightarrow$",
+    "·": r"$\cdot$",
+    "λ": r"$\lambda$",
+    "Δ": r"$\Delta$",
+    "†": r"$\dagger$",
+    "’": "'",
+    "\u202f": r"\,",
+    "\u00a0": "~",
+} | {character: f"\\{character}" for character in "&%$#_{}"}
+
+
+def latex(text: str) -> str:
+    """Text as LaTeX; a character that pdflatex's plain fonts lack becomes `?`."""
+    plain = "".join(
+        _LATEX.get(c, c if c.isascii() and c.isprintable() else "?") for c in _one_line(text)
+    )
+    return re.sub("-(?=-)", "-{}", plain)  # two hyphens are not a dash
+
+
+def markdown(text: str) -> str:
+    """Text as a Markdown table's cell: no markup, links or HTML come out of it."""
+    return re.sub(r"([\\`*_<>|#~$&])|(?<=\])(\()", r"\\\1\2", _one_line(text))
+
+
+def csv_text(text: str) -> str:
+    """Text that a spreadsheet does not take for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,224 @@
+"""A results folder made with numpy alone: scores, counts, histories and panels of a fake study."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mtlbench.records import RunFolder, digest, write_csv, write_json
+
+COUNTS = [f"{kind}_{k}" for kind in ("true", "pred", "both") for k in range(5)]
+HEAD = """name = "{name}"
+dataset = "phantom"
+seeds = {seeds}
+baseline = {{ auc = "cls", dice = "seg" }}
+[data]
+size = [64, 48]
+[budget]
+rule = "per-stage"
+epochs = 6
+[compare]
+resamples = 200
+{compare}
+"""
+ARM = '[[arms]]\nname = "{name}"\nset = {{ strategy = "{strategy}" }}\n'
+QUALITY = {"cls": 0.9, "seg": 0.5, "sequential": 1.1, "joint": 1.6}
+"""Shift of the positives' scores; the segmentation grows with it."""
+
+
+def make_cases(rng, patients=60):
+    """Two images a patient; benign and malignant lesions of every class, and normals."""
+    rows = []
+    for patient in range(patients):
+        kind = int(rng.choice(5, p=[0.3, 0.2, 0.25, 0.1, 0.15]))
+        split = ("test", "test", "val")[patient % 3]
+        for view in ("CC", "MLO"):
+            name = f"P{patient:03d}_{view}"
+            rows.append((name, f"P{patient:03d}", split, int(kind in (2, 4)), kind))
+    return pd.DataFrame(rows, columns=["image_id", "patient_id", "split", "label", "kind"])
+
+
+def predict(cases, strategy, rng, quality):
+    """Predictions as a run writes them: scores where it classifies, counts where it segments."""
+    n = len(cases)
+    true = np.zeros((n, 5), dtype=int)
+    lesion = rng.integers(30, 120, n) * (cases["kind"].to_numpy() > 0)
+    true[np.arange(n), cases["kind"]] = lesion
+    true[:, 0] = 3072 - lesion
+    share = np.clip(rng.normal(0.25 + 0.2 * quality, 0.15, n), 0, 1)
+    both = np.zeros_like(true)
+    both[np.arange(n), cases["kind"]] = (lesion * share).astype(int)
+    pred = both + rng.integers(0, 12, (n, 5))
+    both[:, 0] = true[:, 0] - pred[:, 1:].sum(axis=1) + both[:, 1:].sum(axis=1)
+    pred[:, 0] = 3072 - pred[:, 1:].sum(axis=1)
+    frame = cases[["image_id", "patient_id", "split", "label"]].copy()
+    logit = rng.normal(0, 1, n) + quality * cases["label"]
+    frame["score"] = 1 / (1 + np.exp(-logit)) if strategy != "seg" else np.nan
+    if strategy == "cls":
+        return frame.assign(**dict.fromkeys(COUNTS))
+    frame[COUNTS] = np.hstack([true, pred, both])
+    return frame
+
+
+def make_history(strategy, rng, quality, epochs=6):
+    t = np.linspace(0.2, 1, epochs)
+
+    def noisy(values):
+        return values + rng.normal(0, 0.01, epochs)
+
+    cls = noisy(0.7 - 0.2 * t * quality) if strategy != "seg" else np.nan
+    seg = noisy(1.0 - 0.5 * t) if strategy in ("seg", "joint") else np.nan
+    segments = strategy != "cls"
+    return pd.DataFrame(
+        {
+            "stage": {"sequential": "cls"}.get(strategy, strategy),
+            "epoch": range(1, epochs + 1),
+            "step": 10 * np.arange(1, epochs + 1),
+            "lr": 1e-3,
+            "loss": np.nansum(np.atleast_2d([cls, seg]) if False else [0.5 * t, 0 * t], axis=0),
+            "loss_cls": cls,
+            "loss_seg": seg,
+            "val_loss_cls": cls + 0.05,
+            "val_loss_seg": noisy(1.05 - 0.4 * t) if segments else np.nan,
+            "val_auc": noisy(0.5 + 0.2 * t * quality) if strategy != "seg" else np.nan,
+            "val_dice": noisy(0.3 + 0.2 * t) if segments else np.nan,
+            "val_dice_lesions": noisy(0.1 + 0.2 * t * quality) if segments else np.nan,
+            "val_dice_any": noisy(0.2 + 0.2 * t * quality) if segments else np.nan,
+        }
+    )
+
+
+def make_panels(cases, strategy, frame, rng):
+    """A normal and a cancer case: smooth tissue, a disc as lesion, a shifted disc predicted."""
+    rows, columns = np.mgrid[:64, :48]
+    breast = columns < 40 * np.sqrt(np.clip(1 - ((rows - 32) / 31) ** 2, 0, 1))
+    images, truths, preds, picked = [], [], [], []
+    test = cases[cases["split"] == "test"]
+    for kind in (0, 2):
+        case = test[test["kind"] == kind].iloc[0]
+        disc = (rows - 30) ** 2 + (columns - 18) ** 2 <= 49
+        moved = (rows - 33) ** 2 + (columns - 20) ** 2 <= 36
+        images.append((breast * (90 + 30 * np.sin(rows / 7) + 60 * (disc & (kind > 0)))))
+        truths.append(disc * kind)
+        preds.append(moved * (kind or int(rng.integers(0, 2))))
+        picked.append(frame[frame["image_id"] == case["image_id"]].iloc[0])
+    panels = {
+        "image_id": np.array([row["image_id"] for row in picked]),
+        "label": np.array([row["label"] for row in picked]),
+        "score": np.array([row["score"] for row in picked], dtype=float),
+        "images": np.array(images, dtype=np.uint8),
+        "truth": np.array(truths, dtype=np.uint8),
+    }
+    return panels if strategy == "cls" else panels | {"pred": np.array(preds, dtype=np.uint8)}
+
+
+def write_run(folder, cases, strategy, seed, quality, starts_from="", weights=""):
+    """One complete run folder; returns its hash."""
+    config = {
+        "schema": 1,
+        "seed": seed,
+        "fold": None,
+        "threads": 1,
+        "model": {"backbone": "resnet18", "weights": weights},
+        "optim": {"select": "last"},
+        "stages": [{"name": "cls" if strategy == "sequential" else strategy, "steps": 60}],
+        "starts_from": starts_from,
+        "quality": quality,
+    }
+    run = RunFolder(folder / "runs" / digest(config))
+    run.path.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(int(run.name, 16))
+    frame = predict(cases, strategy, rng, quality)
+    history = make_history(strategy, rng, quality)
+    write_json(run.path / "config.json", config)
+    frame.to_csv(run.path / "predictions.csv", index=False)
+    history.to_csv(run.path / "history.csv", index=False)
+    np.savez(run.path / "panels.npz", **make_panels(cases, strategy, frame, rng))
+    last = history.iloc[-1]
+    validation = {
+        key: None if np.isnan(last[f"val_{key}"]) else float(last[f"val_{key}"])
+        for key in ("auc", "dice", "dice_lesions", "dice_any")
+    }
+    run.write_record(
+        {
+            "state": "complete",
+            "attempts": 1,
+            "seed": seed,
+            "fold": None,
+            "versions": {"mtlbench": "0.1.0", "torch": "2.10.0"},
+            "device": "cpu",
+            "git_commit": "0123abc",
+            "started": "2025-01-01T00:00:00Z",
+            "wall_s": 12.5,
+            "steps": 60,
+            "cases_per_s": 80.0,
+            "validation": validation,
+            "error": None,
+            "files": run.describe(["predictions.csv", "history.csv", "panels.npz"]),
+        }
+    )
+    return run.name
+
+
+def write_shell(folder, toml, cells, cases):
+    """The study's own files beside the run folders."""
+    (folder / "study.toml").write_text(toml, encoding="utf-8")
+    columns = list(dict.fromkeys(key for row in cells for key in row))
+    write_csv(folder / "cells.csv", columns, cells)
+    write_json(folder / "recipe.json", {"adapter": "phantom", "version": "1", "size": [64, 48]})
+    cases.drop(columns="kind").assign(scanner="").to_csv(folder / "cases.csv", index=False)
+
+
+def design_row(cell, arm, seed, name, *, starts_from="", steps=60, values=None):
+    row = {"cell": cell, "arm": arm, **(values or {}), "seed": seed, "fold": "", "hash": name}
+    return row | {"starts_from": starts_from, "steps": steps}
+
+
+def write_arms_study(folder, seeds=(0, 1), patients=60, compare=""):
+    """`cls`, `seg`, `sequential` (from seg's runs) and `joint`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cases = make_cases(np.random.default_rng(0), patients)
+    cells = []
+    for arm, quality in QUALITY.items():
+        for seed in seeds:
+            start = next((c["hash"] for c in cells if c["cell"] == "seg" and c["seed"] == seed), "")
+            start = start if arm == "sequential" else ""
+            name = write_run(folder, cases, arm, seed, quality, start)
+            steps = 120 if start else 60
+            cells.append(design_row(arm, arm, seed, name, starts_from=start, steps=steps))
+    arms = "".join(ARM.format(name=arm, strategy=arm) for arm in QUALITY)
+    toml = HEAD.format(name=folder.name, seeds=list(seeds), compare=compare) + arms
+    write_shell(folder, toml, cells, cases)
+    return folder
+
+
+def write_sweep_study(folder, seeds=(0, 1), choose='choose = "val.auc"'):
+    """`cls`, `seg`, and `joint` at four values of λ, of which 0.5 is best."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cases = make_cases(np.random.default_rng(0))
+    cells = []
+    for arm in ("cls", "seg"):
+        for seed in seeds:
+            name = write_run(folder, cases, arm, seed, QUALITY[arm])
+            cells.append(design_row(arm, arm, seed, name, values={"loss.lambda": ""}))
+    for value in (0.1, 0.3, 0.5, 0.9):
+        for seed in seeds:
+            name = write_run(folder, cases, "joint", seed, 1.8 - 2 * abs(value - 0.5))
+            cell = f"joint [loss.lambda={value}]"
+            cells.append(design_row(cell, "joint", seed, name, values={"loss.lambda": value}))
+    arms = "".join(ARM.format(name=arm, strategy=arm) for arm in ("cls", "seg", "joint"))
+    arms += 'vary = { "loss.lambda" = [0.1, 0.3, 0.5, 0.9] }\n'
+    toml = HEAD.format(name=folder.name, seeds=list(seeds), compare=choose) + arms
+    write_shell(folder, toml, cells, cases)
+    return folder
+
+
+@pytest.fixture
+def arms_study(tmp_path) -> Path:
+    return write_arms_study(tmp_path / "arms")
+
+
+@pytest.fixture
+def sweep_study(tmp_path) -> Path:
+    return write_sweep_study(tmp_path / "sweep")
