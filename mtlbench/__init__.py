@@ -1,0 +1,5 @@
+"""Benchmarking and ablation of joint classification and segmentation in mammography."""
+
+from importlib.metadata import version
+
+__version__ = version("mtlbench")

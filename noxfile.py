@@ -1,0 +1,27 @@
+"""The checks: `nox` runs them all, `nox -s tests` one.
+
+Sessions run in the environment that `pip install -e ".[dev]"` made: torch alone takes gigabytes,
+and an environment a session would download it three times over.
+"""
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "tests"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    session.run("mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    session.run("pytest", "-n", "2", *session.posargs)
