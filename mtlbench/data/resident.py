@@ -5,6 +5,7 @@ a GPU the arrays are copied there where they fit, and streamed through pinned me
 Both give the same batches, to the bit. B = batch, N = cases, H W = image size.
 """
 
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mtlbench.config import AugmentConfig
+from mtlbench.config import CLASSES, IGNORED, AugmentConfig
 from mtlbench.data.augment import augment
 from mtlbench.data.prepared import Prepared
 
@@ -146,8 +147,14 @@ class Cohort:
     def train_pixels(self) -> NDArray[np.int64]:
         """Pixels of each class in each training case that has a mask, N x K."""
         cases = [case for case in self.split["train"] if self._masked[case]]
-        counts = [np.bincount(self._masks[case].ravel(), minlength=256)[:5] for case in cases]
-        return np.array(counts, dtype=np.int64).reshape(-1, 5)
+        k = len(CLASSES)
+        counts = [np.bincount(self._masks[case].ravel(), minlength=k)[:k] for case in cases]
+        return np.array(counts, dtype=np.int64).reshape(-1, k)
+
+    def lesion_pixels(self, case: int) -> int:
+        """Pixels of any lesion class in a case's mask; ignored ones do not count."""
+        mask_HW = self._masks[case]
+        return int(((mask_HW > 0) & (mask_HW != IGNORED)).sum())
 
     def _batches(self, batches: list[Cases]) -> Iterator[Batch]:
         for case_B, (image_B1HW, mask_BHW) in zip(batches, self._gather(batches), strict=True):
@@ -173,7 +180,9 @@ def choose_gather(prepared: Prepared, device: torch.device) -> Gather:
 
 def _as_tensor(array: NDArray[np.uint8] | NDArray[np.uint16]) -> Tensor:
     """The same memory; 16 bits as int16, since torch gathers no uint16."""
-    return torch.from_numpy(array.view(np.int16) if array.dtype == np.uint16 else array)
+    with warnings.catch_warnings():  # torch fears writes to a read-only map; nothing here writes
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(array.view(np.int16) if array.dtype == np.uint16 else array)
 
 
 def _to_float(image_B1HW: Tensor) -> Tensor:

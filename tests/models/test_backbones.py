@@ -1,0 +1,61 @@
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from mtlbench.config import ModelConfig
+from mtlbench.errors import StudyError
+from mtlbench.models.backbones import BACKBONES
+from mtlbench.models.network import build_model
+
+NAMES = sorted(BACKBONES)
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_backbone_keeps_its_output_stride(name, stride):
+    features, channels = BACKBONES[name](ModelConfig(backbone=name, output_stride=stride))
+    with torch.inference_mode():
+        out_BChw = features.eval()(torch.zeros(1, 1, 64, 96))
+    assert out_BChw.shape == (1, channels, 64 // stride, 96 // stride)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_grey_weights_equal_a_grey_image_fed_three_times(name, tmp_path):
+    torch.manual_seed(0)
+    rgb = torchvision.models.get_model(name, weights=None).eval()
+    save_file(rgb.state_dict(), tmp_path / "weights.safetensors")
+    config = ModelConfig(backbone=name, weights=str(tmp_path / "weights.safetensors"))
+    grey = BACKBONES[name](config).features.eval()
+    image_B1HW = torch.randn(2, 1, 64, 64)
+    trunk = torch.nn.Sequential(*list(rgb.children())[:-2])
+    with torch.inference_mode():
+        expected = trunk(image_B1HW.expand(-1, 3, -1, -1))
+        torch.testing.assert_close(grey(image_B1HW), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_dilation_agrees_with_torchvision():
+    torch.manual_seed(0)
+    theirs = torchvision.models.resnet50(
+        weights=None, replace_stride_with_dilation=[False, True, True]
+    ).eval()
+    ours = BACKBONES["resnet50"](ModelConfig(backbone="resnet50", output_stride=8)).features.eval()
+    trunk = torch.nn.Sequential(*list(theirs.children())[:-2])
+    state = trunk.state_dict()
+    state["0.weight"] = state["0.weight"].sum(dim=1, keepdim=True)
+    ours.load_state_dict(state)
+    image_B1HW = torch.randn(1, 1, 64, 64)
+    with torch.inference_mode():
+        expected = trunk(image_B1HW.expand(-1, 3, -1, -1))
+        torch.testing.assert_close(ours(image_B1HW), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    save_file({"wrong": torch.zeros(1), "conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "w.safetensors")
+    with pytest.raises(StudyError, match="must hold the backbone's tensors"):
+        build_model(ModelConfig(backbone="resnet18", weights=str(tmp_path / "w.safetensors")), 0)
+
+
+def test_absent_weights_are_refused():
+    with pytest.raises(StudyError, match="but got 'nowhere'"):
+        build_model(ModelConfig(backbone="resnet18", weights="nowhere"), 0)
