@@ -144,6 +144,17 @@ class Mammogram:
     chest_wall: Literal["left", "right", ""] = ""
     """The image border at which the chest wall lies; empty: told from the pixels."""
 
+    @property
+    def place(self) -> str:
+        """Where users find what is said of this image: `file:row`, or the image itself."""
+        file = self.origin or self.path or self.image_id
+        return file if self.row is None else f"{file}:{self.row}"
+
+    def finding(self, level: Literal["error", "note"], message: str) -> "Finding":
+        """Say something of this image at its place."""
+        file = self.origin or self.path or self.image_id
+        return Finding(level, file, self.row, f"{self.image_id}: {message}")
+
 
 class Finding(NamedTuple):
     """Something `data check` reports: an error stops `prepare`, a note does not."""

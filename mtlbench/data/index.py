@@ -1,0 +1,96 @@
+"""`cases.csv` and `lesions.csv`: an adapter's images and lesions as rows.
+
+H, W = height and width in pixels.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mtlbench.data.mammogram import Index, Lesion, Mammogram, Mask
+from mtlbench.errors import DataError
+from mtlbench.records import write_csv
+
+CASE_COLUMNS = (
+    "image_id", "patient_id", "exam_id", "side", "view", "label", "label_source", "birads",
+    "density", "scanner", "split", "height", "width", "spacing_mm", "has_mask", "n_lesions", "path",
+)  # fmt: skip
+LESION_COLUMNS = (
+    "image_id", "lesion", "type", "pathology", "class", "outline",
+    "x_min", "x_max", "y_min", "y_max", "area_px", "area_mm2",
+)  # fmt: skip
+
+Row = dict[str, object]
+Masks = Sequence[Mask | None]
+"""Per lesion its pixels, bool HW; None where it is not located or cannot be read."""
+
+
+def fully_located(mammogram: Mammogram, masks: Masks) -> bool:
+    """Tell whether the pixels of every known lesion are known, so that the rest is healthy."""
+    return mammogram.has_mask and all(mask is not None and mask.any() for mask in masks)
+
+
+def case_row(mammogram: Mammogram, masks: Masks) -> Row:
+    """One row of `cases.csv`."""
+    row: Row = {name: getattr(mammogram, name, None) for name in CASE_COLUMNS}
+    row["has_mask"] = int(fully_located(mammogram, masks))
+    row["n_lesions"] = len(mammogram.lesions)
+    return row
+
+
+def lesion_rows(mammogram: Mammogram, masks: Masks) -> list[Row]:
+    """Rows of `lesions.csv`; lesions are counted from 1, and boxes clipped to the image."""
+    return [
+        {
+            "image_id": mammogram.image_id,
+            "lesion": number,
+            "type": lesion.type,
+            "pathology": lesion.pathology,
+            "class": lesion.mask_class,
+            "outline": lesion.outline.kind if lesion.outline else None,
+            **(_extent(mask, mammogram.spacing_mm) if mask is not None else {}),
+        }
+        for number, (lesion, mask) in enumerate(zip(mammogram.lesions, masks, strict=True), start=1)
+    ]
+
+
+def write_index(index: Index, out: Path) -> None:
+    """Write `out/cases.csv` and `out/lesions.csv`, each atomically.
+
+    Needs the annotations only: a lesion of an image that is absent has no box.
+    """
+    cases: list[Row] = []
+    lesions: list[Row] = []
+    for mammogram in index.mammograms:
+        masks = [_mask_or_none(mammogram, lesion) for lesion in mammogram.lesions]
+        cases.append(case_row(mammogram, masks))
+        if not mammogram.height:
+            cases[-1]["has_mask"] = int(mammogram.has_mask)
+        lesions += lesion_rows(mammogram, masks)
+    write_csv(out / "cases.csv", CASE_COLUMNS, cases)
+    write_csv(out / "lesions.csv", LESION_COLUMNS, lesions)
+
+
+def _mask_or_none(mammogram: Mammogram, lesion: Lesion) -> Mask | None:
+    if lesion.outline is None or not mammogram.height:
+        return None
+    try:
+        return lesion.outline.rasterise(mammogram.height, mammogram.width)
+    except DataError:  # the index shows what is known; data check says what is wrong
+        return None
+
+
+def _extent(mask_HW: Mask, spacing_mm: float | None) -> Row:
+    area_px = int(np.count_nonzero(mask_HW))
+    if not area_px:
+        return {"area_px": 0, "area_mm2": None if spacing_mm is None else 0.0}
+    rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
+    return {
+        "x_min": int(columns[0]),
+        "x_max": int(columns[-1]),
+        "y_min": int(rows[0]),
+        "y_max": int(rows[-1]),
+        "area_px": area_px,
+        "area_mm2": None if spacing_mm is None else round(area_px * spacing_mm**2, 6),
+    }
