@@ -108,8 +108,9 @@ def _strata(cases: pd.DataFrame, seed: int) -> Strata:
     for label in (-1, 0, 1):
         strata[label] = []
         for lesion in (False, True):
-            group = patients.index[(patients["label"] == label) & (patients["lesion"] == lesion)]
-            strata[label] += rng.permutation(group.to_numpy(dtype=object)).tolist()
+            of_both = (patients["label"] == label) & (patients["lesion"] == lesion)
+            names = patients.index[of_both].to_list()
+            strata[label] += [names[i] for i in rng.permutation(len(names))]
     return strata
 
 
