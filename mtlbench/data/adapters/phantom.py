@@ -6,7 +6,7 @@ from pathlib import Path
 from mtlbench.config import DataConfig
 from mtlbench.data.mammogram import Index, Mammogram
 from mtlbench.data.phantoms.anatomy import FIELD_MM
-from mtlbench.data.phantoms.image import render, view_lesions
+from mtlbench.data.phantoms.image import draw_lesions, render
 from mtlbench.data.phantoms.patient import SIDES, VIEWS, Patient, Side, View, draw_patient
 from mtlbench.errors import DataError
 
@@ -19,6 +19,7 @@ def read(root: Path, config: DataConfig) -> Index:
 
     Raises:
         DataError: the size is too narrow for a breast.
+
     """
     height, width = config.size
     if width < 0.7 * height:
@@ -38,7 +39,7 @@ def _mammogram(
     config: DataConfig, number: int, patient: Patient, side: Side, view: View
 ) -> Mammogram:
     seed, size, difficulty = config.phantom_seed, config.size, config.difficulty
-    lesions = view_lesions(seed, number, patient, side, view, size, difficulty)
+    lesions = draw_lesions(seed, number, patient, side, view, size, difficulty)
     patient_id = f"P{number:04d}"
     return Mammogram(
         image_id=f"{patient_id}_{side.upper()}_{view}",

@@ -29,24 +29,26 @@ class Anatomy:
     nipple: tuple[float, float]
     pectoral: tuple[float, float] | None
     """Width at the top edge and height at the chest wall; None in a CC view."""
+    muscle_signal: float
+    """Attenuation of the pectoral muscle over that of fat."""
     area_mm2: float
     """Area of the breast within the imaged field."""
 
     def polar(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        """Angle and distance from the centre behind the chest wall."""
+        """Give angle and distance from the centre behind the chest wall."""
         dx, dy = x - _BEHIND_MM, y - self.centre_y
         return np.arctan2(dy, dx), np.hypot(dx, dy)
 
     def skin_distance(self, x: Floats, y: Floats) -> Floats:
-        """About how far a point lies beneath the skin; negative outside."""
+        """Tell about how far a point lies beneath the skin; negative outside."""
         angle, distance = self.polar(x, y)
         slope_A = np.gradient(self.radius_A, self.angle_A) / self.radius_A
         along_A = 1 / np.sqrt(1 + slope_A**2)
         gap = np.interp(angle, self.angle_A, self.radius_A) - distance
-        return gap * np.interp(angle, self.angle_A, along_A)
+        return np.asarray(gap * np.interp(angle, self.angle_A, along_A))
 
     def muscle_distance(self, x: Floats, y: Floats) -> Floats:
-        """How far a point lies within the pectoral muscle; negative outside."""
+        """Tell how far a point lies within the pectoral muscle; negative outside."""
         if self.pectoral is None:
             return np.full(np.broadcast_shapes(x.shape, y.shape), -np.inf)
         width, height = self.pectoral
@@ -55,7 +57,7 @@ class Anatomy:
         return (edge - x) / np.hypot(1, width / height)
 
     def place(self, depth: float, lateral: float) -> tuple[float, float]:
-        """The point that lies `depth` (0..1) of the way from nipple to chest wall.
+        """Find the point that lies `depth` (0..1) of the way from nipple to chest wall.
 
         `lateral` (-1..1) swings it across the breast; it is kept beneath the skin and out of
         the pectoral muscle.
@@ -85,10 +87,16 @@ def draw_anatomy(seed: int, number: int, patient: Patient, side: Side, view: Vie
     order = np.argsort(angle_A)
     angle_A, radius_A = angle_A[order], radius_A[order]
     radius_A = radius_A + _skin(rng, angle_A, radius_A, nipple, centre_y)
-    x = np.clip(_BEHIND_MM + radius_A * np.cos(angle_A), 0, None)
-    y = np.clip(centre_y + radius_A * np.sin(angle_A), 0, FIELD_MM)
-    area = 0.5 * abs(float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))))
-    return Anatomy(centre_y, angle_A, radius_A, nipple, pectoral, area)
+    muscle_signal = float(rng.normal(1.2, 0.12))
+    area = _area(_BEHIND_MM + radius_A * np.cos(angle_A), centre_y + radius_A * np.sin(angle_A))
+    return Anatomy(centre_y, angle_A, radius_A, nipple, pectoral, muscle_signal, area)
+
+
+def _area(x_A: Floats, y_A: Floats) -> float:
+    """Compute the area between the outline and the chest wall within the imaged field, in mm² (shoelace)."""
+    x = np.clip(np.concatenate([[0], x_A, [0]]), 0, None)
+    y = np.clip(np.concatenate([[y_A[0]], y_A, [y_A[-1]]]), 0, FIELD_MM)
+    return 0.5 * abs(float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))))
 
 
 def _skin(
@@ -98,9 +106,9 @@ def _skin(
     nipple: tuple[float, float],
     centre_y: float,
 ) -> Floats:
-    """The nipple, and the skin's slight unevenness."""
+    """Draw the nipple and the skin's slight unevenness."""
     axis = np.arctan2(nipple[1] - centre_y, nipple[0] - _BEHIND_MM)
-    height, width = max(rng.normal(2.5, 3.0), 0.0), rng.uniform(3.0, 5.0)
+    height, width = max(rng.normal(1.0, 3.0), 0.0), rng.uniform(3.0, 5.0)
     uneven_A = sum(
         rng.normal(0, 1.2 / k) * np.sin(2 * k * angle_A + rng.uniform(0, 2 * np.pi))
         for k in range(2, 9)
@@ -112,8 +120,8 @@ def _skin(
 def _cc(
     rng: np.random.Generator, size: float
 ) -> tuple[Floats, tuple[float, float], tuple[float, float] | None]:
-    """Cranio-caudal: a superellipse on the chest wall, a little askew."""
-    half, depth = 92 * size * np.exp(rng.normal(0, 0.06)), 88 * size * np.exp(rng.normal(0, 0.10))
+    """Draw cranio-caudal: a superellipse on the chest wall, a little askew."""
+    half, depth = 98 * size * np.exp(rng.normal(0, 0.07)), 84 * size * np.exp(rng.normal(0, 0.10))
     middle, shear, power = 115 + rng.normal(0, 7), rng.normal(0, 0.08), rng.uniform(1.75, 2.2)
     phi = np.linspace(-0.5, 0.5, 13) * np.pi
     x = depth * np.maximum(np.cos(phi), 0) ** (2 / power)
@@ -128,9 +136,9 @@ def _cc(
 def _mlo(
     rng: np.random.Generator, size: float
 ) -> tuple[Floats, tuple[float, float], tuple[float, float] | None]:
-    """Mediolateral oblique: axilla at the top, pectoral muscle behind, fold at the bottom."""
+    """Draw mediolateral oblique: axilla at the top, pectoral muscle behind, fold at the bottom."""
     depth = 92 * size * np.exp(rng.normal(0, 0.10))
-    nipple_y, bottom = 128 + rng.normal(0, 9), 128 + 78 * size + rng.normal(0, 5)
+    nipple_y, bottom = 128 + rng.normal(0, 9), 128 + 82 * size + rng.normal(0, 5)
     top = depth * rng.uniform(0.5, 0.75)
     rise, sag = depth - top, bottom - nipple_y
     points = np.array(
@@ -146,5 +154,7 @@ def _mlo(
             (-40, nipple_y + 1.1 * sag),
         ]
     )
-    pectoral = (top * rng.uniform(0.5, 0.8), rng.uniform(75, 150))
+    if rng.random() < 0.4:  # the fold beneath the breast is in the image
+        points[-2:] = [(0.12 * depth, nipple_y + 0.98 * sag), (rng.uniform(2, 12), 245)]
+    pectoral = (top * rng.uniform(0.4, 0.85), rng.uniform(65, 165))
     return points, (float(depth), float(nipple_y)), (float(pectoral[0]), float(pectoral[1]))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
 from mtlbench.data.phantoms.anatomy import Anatomy
+from mtlbench.data.phantoms.brushes import Dots, stroke
 from mtlbench.data.phantoms.difficulty import Difficulty
 from mtlbench.data.phantoms.patient import SIDES, VIEWS, FindingPlan, Patient, Side, View, stream
 
@@ -18,21 +19,11 @@ Floats = NDArray[np.float64]
 
 MASS_SHARE = {False: (0.0085, 0.78), True: (0.0116, 0.93)}
 """Mass area over breast area by malignancy: median and SD of the logarithm."""
-MASS_CONTRAST = {False: (0.62, 0.45), True: (0.80, 0.45)}
+MASS_CONTRAST = {False: (0.49, 0.42), True: (0.68, 0.42)}
 """Mass amplitude over the breast's SD by malignancy: median and SD of the logarithm."""
 CLUSTER_RADIUS = (3.6, 0.6)
 """Radius of a region of calcifications in mm: median and SD of the logarithm."""
 _OUTLINE = np.linspace(0, 2 * np.pi, 72, endpoint=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Dots:
-    """Small round bodies: where, how wide, how bright."""
-
-    x: Floats
-    y: Floats
-    radius: Floats
-    amplitude: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +91,10 @@ def _mass(
 
 
 def _lobes(rng: np.random.Generator, malignant: bool) -> Floats:
-    """An outline's radius over its mean: an oval with random harmonics (area kept)."""
+    """Draw an outline's radius over its mean: random harmonics of a circle, its area kept."""
     orders = np.arange(2, 10)
-    roughness = rng.uniform(0.04, 0.22) * (1.15 if malignant else 1.0)
-    decay = 1.0 if malignant else 1.4
+    roughness = rng.uniform(0.09, 0.37 if malignant else 0.34)
+    decay = 1.2 if malignant else 1.3
     size_K = rng.normal(0, roughness, orders.size) * (2.0 / orders) ** decay
     phase_K = rng.uniform(0, 2 * np.pi, orders.size)
     log_N = size_K @ np.cos(orders[:, None] * _OUTLINE + phase_K[:, None])
@@ -120,7 +111,7 @@ def _spicules(
     strength: float,
     difficulty: Difficulty,
 ) -> Dots:
-    """Thin strands that start inside the mass, bend, taper and end well outside its outline."""
+    """Draw thin strands that start inside the mass, bend, taper and end well outside its outline."""
     count, step = int(rng.integers(14, 30)), 0.25
     radius = float(radius_N.mean())
     dots: list[Floats] = []
@@ -132,8 +123,8 @@ def _spicules(
         width = rng.uniform(0.3, 0.6) * (1 - 0.6 * t) * difficulty.spicules**0.5
         bright = strength * amplitude * rng.uniform(0.3, 0.8) * (1 - t) * difficulty.spicules
         reach = start + length * t
-        per_dot = bright * step / (4 / 3 * width)
-        dots.append(np.stack([x + reach * np.cos(bent), y + reach * np.sin(bent), width, per_dot]))
+        path = x + reach * np.cos(bent), y + reach * np.sin(bent)
+        dots.append(np.stack(stroke(*path, width, bright, step)))
     return Dots(*np.concatenate(dots, axis=1))
 
 
@@ -157,8 +148,8 @@ def _calcifications(
     margin = 0.8 + grains[2]
     around = np.stack(
         [
-            (dots.x[:, None] + margin[:, None] * np.cos(ring)).ravel(),
-            (dots.y[:, None] + margin[:, None] * np.sin(ring)).ravel(),
+            (dots.x_P[:, None] + margin[:, None] * np.cos(ring)).ravel(),
+            (dots.y_P[:, None] + margin[:, None] * np.sin(ring)).ravel(),
         ],
         axis=1,
     )
@@ -167,7 +158,7 @@ def _calcifications(
 
 
 def _scattered(rng: np.random.Generator, radius: float, towards: float) -> Floats:
-    """Benign: few round grains of one size, spread over the region; rows x, y, radius, height."""
+    """Draw benign ones: few round grains of one size, spread over the region; rows x, y, radius, height."""
     count = int(rng.integers(4, 12))
     angle, reach = rng.uniform(0, 2 * np.pi, count), radius * np.sqrt(rng.uniform(0, 1, count))
     size = rng.uniform(0.25, 0.6) * np.exp(rng.normal(0, 0.12, count))
@@ -175,7 +166,7 @@ def _scattered(rng: np.random.Generator, radius: float, towards: float) -> Float
 
 
 def _branching(rng: np.random.Generator, radius: float, towards: float) -> Floats:
-    """Malignant: many small grains of all shapes, in part along a duct that branches."""
+    """Draw malignant ones: many small grains of all shapes, in part along a duct that branches."""
     count = int(rng.integers(10, 32))
     along, lean = rng.uniform(-1, 1, count), rng.uniform(0.2, 1.0)
     branch = np.where(along > 0, rng.choice([-0.5, 0.5], count), 0.0)

@@ -50,16 +50,20 @@ class Patient:
     density: int
     size: float
     """Linear scale of the breasts; 1 is the median."""
+    gland_bias: float
+    """More (or less) glandular tissue than usual for the density."""
+    gland_contrast: float
+    """Attenuation of glandular tissue over its usual value."""
     scanner: Literal["film A", "film B"]
     findings: tuple[FindingPlan, ...]
 
     def of(self, side: Side) -> tuple[FindingPlan, ...]:
-        """The findings of one breast."""
+        """Give the findings of one breast."""
         return tuple(finding for finding in self.findings if finding.side == side)
 
 
 def stream(seed: int, patient: int, *key: int) -> np.random.Generator:
-    """The random stream of one part of one patient: independent of every other part."""
+    """Open the random stream of one part of one patient: independent of every other part."""
     return np.random.default_rng((seed, patient, *key))
 
 
@@ -67,7 +71,8 @@ def draw_patient(seed: int, patient: int) -> Patient:
     """Draw density, size and findings of patient number `patient` (from 1)."""
     rng = stream(seed, patient, 0)
     density = 1 + int(rng.choice(4, p=DENSITY_SHARES))
-    size = float(np.exp(rng.normal(0.03 - 0.045 * (density - 2), 0.12)))
+    size = float(np.exp(rng.normal(0.03 - 0.045 * (density - 2), 0.14)))
+    bias, contrast = float(rng.normal(0, 0.3)), float(np.exp(rng.normal(0, 0.25)))
     scanner: Literal["film A", "film B"] = "film A" if rng.random() < 0.6 else "film B"
     health, first = rng.random(), int(rng.integers(2))
     findings: list[FindingPlan] = []
@@ -76,7 +81,7 @@ def draw_patient(seed: int, patient: int) -> Patient:
         findings += _draw_findings(rng, SIDES[first], malignant, 0)
         if malignant and rng.random() < SECOND_BREAST:
             findings += _draw_findings(rng, SIDES[1 - first], False, len(findings))
-    return Patient(density, size, scanner, tuple(findings))
+    return Patient(density, size, bias, contrast, scanner, tuple(findings))
 
 
 def _draw_findings(

@@ -1,75 +1,119 @@
-"""Power-law noise and small bodies: the brushes that a phantom is painted with.
+"""What a healthy breast attenuates: fat, glands, strands, vessels and the pectoral muscle.
 
-N = side of a square tile in pixels, P = number of dots.
+H, W = the image's height and width. The unit is the attenuation of fat at full thickness.
 """
 
-from functools import lru_cache
-
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
+from scipy.special import expit
 
-from mtlbench.data.phantoms.lesions import Dots
+from mtlbench.data.phantoms.anatomy import FIELD_MM, Anatomy, Floats
+from mtlbench.data.phantoms.brushes import (
+    Dots,
+    Image,
+    add_dots,
+    power_law_pair,
+    sample,
+    stroke,
+    threads,
+)
+from mtlbench.data.phantoms.patient import Patient
 
-Image = NDArray[np.float32]
-
-
-@lru_cache(maxsize=4)
-def _wavenumbers(n: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The order in which a tile's coefficients are drawn, and |k|² of each, both flat.
-
-    Rings of growing max(|kx|, |ky|): a larger tile begins with the coefficients of a smaller one.
-    """
-    k = np.round(np.fft.fftfreq(n) * n).astype(np.int64)
-    ky, kx = (axis.ravel() for axis in np.meshgrid(k, k, indexing="ij"))
-    order = np.lexsort((kx, ky, np.maximum(abs(kx), abs(ky))))
-    return order, (kx**2 + ky**2).astype(np.float32)
-
-
-@lru_cache(maxsize=16)
-def _scale(beta: float, knee: float) -> float:
-    """1 / SD of the field, summed over waves down to 1.8 mm for every tile size alike."""
-    _, square = _wavenumbers(128)
-    return float(1 / np.sqrt(np.sum((square[square > 0] + knee**2) ** (-beta / 2), dtype=float)))
+GLAND_BIAS = {1: -1.0, 2: 0.0, 3: 1.0, 4: 2.0}
+"""How readily tissue is glandular, by ACR density."""
 
 
-def power_law_pair(
-    rng: np.random.Generator, n: int, beta: float, knee: float
-) -> tuple[Image, Image]:
-    """Two independent periodic N x N fields of zero mean and unit variance.
+def draw_tissue(
+    rng: np.random.Generator,
+    patient: Patient,
+    anatomy: Anatomy,
+    x_W: Floats,
+    y_H: Floats,
+    texture: float,
+) -> Image:
+    """Draw attenuation at full thickness at every pixel centre; `texture` is a gain on contrast."""
+    n, spacing = y_H.size, FIELD_MM / y_H.size
+    columns = np.arange(x_W.size) % n
+    cloud, fibre = power_law_pair(rng, n, 3.0, 8.0)
+    blobs = [blob[:, columns] for blob in power_law_pair(rng, n, 5.0, 3.0)]
+    drift = [field[:, columns] for field in power_law_pair(rng, n, 5.0, 4.0)]
+    webs = power_law_pair(rng, n, 4.4, 6.0)
+    cloud = cloud[:, columns]
 
-    Their power falls as 1 / (k² + knee²)^(beta/2), with k in cycles a tile: a power law
-    1/f^beta (Burgess, Jacobson and Judy 2001) that is flat below `knee`.
-    """
-    order, square = _wavenumbers(n)
-    noise = rng.standard_normal(2 * n * n, dtype=np.float32).view(np.complex64)
-    spectrum = np.empty(n * n, dtype=np.complex64)
-    spectrum[order] = noise
-    amplitude = (square + np.float32(knee**2)) ** np.float32(-beta / 4) * _scale(beta, knee)
-    amplitude[0] = 0
-    field = scipy.fft.ifft2((spectrum * amplitude).reshape(n, n), norm="forward")
-    return field.real, field.imag
+    behind, across = _towards_nipple(anatomy, x_W, y_H)
+    place = _place(behind, across, drift, spacing)
+    fibre = sample(fibre, place)
+    strands = sum(threads(web, place, spacing, 1.0, 0.45) for web in webs)
+    uneven = 0.2 * fibre + 0.15 * cloud
+    gland = _gland(patient, anatomy, behind, across, [blob + uneven for blob in blobs])
+    patchy = np.clip(0.5 + 0.7 * drift[0] + 0.5 * fibre, 0, 2)
+    detail = (
+        patient.gland_contrast * gland * (0.42 + 0.035 * cloud + 0.035 * fibre)
+        + 0.018 * (cloud + fibre)
+        + 0.04 * strands * patchy * (0.7 + 0.4 * gland)
+    )
+    signal = np.asarray(1 + texture * detail, dtype=np.float32)
+    signal += np.float32(rng.normal(0.06, 0.1)) * np.exp(-x_W / 45).astype(np.float32)
+    add_dots(signal, _vessels(rng, anatomy), spacing, texture)
+    return _with_muscle(signal, anatomy, cloud, x_W, y_H)
 
 
-def add_dots(image_HW: Image, dots: Dots, spacing_mm: float, gain: float) -> None:
-    """Add each dot as a cap 1 − (r/R)², in place.
+def _towards_nipple(anatomy: Anatomy, x_W: Floats, y_H: Floats) -> tuple[Image, Image]:
+    """Give distance behind the nipple along the ducts' axis, and across it, in mm."""
+    x, y = anatomy.nipple
+    tilt = np.arctan2(0.0 if anatomy.pectoral is None else 60.0, x + 30)
+    dx, dy = x - x_W, y_H[:, None] - y
+    behind = dx * np.cos(tilt) - dy * np.sin(tilt)
+    across = dy * np.cos(tilt) + dx * np.sin(tilt)
+    return behind.astype(np.float32), across.astype(np.float32)
 
-    A dot below the pixel's size is widened and dimmed so that its volume is kept: at a low
-    resolution it fades, it does not vanish.
-    """
-    if dots.x.size == 0:
-        return
-    height, width = image_HW.shape
-    wide = np.sqrt(dots.radius**2 + (1.1 * spacing_mm) ** 2) / spacing_mm
-    tall = gain * dots.amplitude * (dots.radius / spacing_mm / wide) ** 2
-    column, row = dots.x / spacing_mm - 0.5, dots.y / spacing_mm - 0.5
-    reach = int(np.ceil(wide.max()))
-    offset = np.arange(-reach, reach + 1)
-    rows = np.round(row).astype(int)[:, None, None] + offset[None, :, None]
-    columns = np.round(column).astype(int)[:, None, None] + offset[None, None, :]
-    square = (rows - row[:, None, None]) ** 2 + (columns - column[:, None, None]) ** 2
-    cap = tall[:, None, None] * np.maximum(1 - square / wide[:, None, None] ** 2, 0)
-    seen = (cap != 0) & (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    flat = (rows * width + columns)[seen]
-    added = np.bincount(flat, cap[seen], minlength=height * width)
-    image_HW += added.reshape(height, width).astype(np.float32)
+
+def _place(
+    behind: Image, across: Image, drift: list[Image], spacing_mm: float
+) -> NDArray[np.float32]:
+    """Say where to sample a tile so that its structures are drawn out towards the nipple."""
+    squeeze = 1 + 0.9 * np.exp(-np.maximum(behind, 0) / 50)
+    place = np.stack([across * squeeze + 4 * drift[0], behind / 2.2 + 4 * drift[1]])
+    return np.asarray(place / spacing_mm, dtype=np.float32)
+
+
+def _gland(
+    patient: Patient, anatomy: Anatomy, behind: Image, across: Image, fields: list[Image]
+) -> Image:
+    """Draw the share of glandular tissue: two layers of soft blobs in a disc behind the nipple."""
+    depth = anatomy.nipple[0]
+    disc = ((behind - 0.45 * depth) / (0.6 * depth)) ** 2 + (across / (0.72 * depth)) ** 2
+    bias = GLAND_BIAS[patient.density] + patient.gland_bias - 1.5 * disc
+    layers = [0.5 * expit(1.8 * (1.1 * field + bias)) for field in fields]
+    return np.asarray(sum(layers), dtype=np.float32)
+
+
+def _vessels(rng: np.random.Generator, anatomy: Anatomy) -> Dots:
+    """Draw a few tapering vessels from the chest wall and the axilla towards the nipple."""
+    step, parts = 0.4, []
+    nipple_x, nipple_y = anatomy.nipple
+    for _ in range(int(rng.integers(2, 6))):
+        start_y = nipple_y + rng.uniform(-0.9, 0.9) * nipple_x
+        end_x, end_y = nipple_x * rng.uniform(0.5, 0.9), nipple_y + rng.normal(0, 22)
+        length = float(np.hypot(end_x, end_y - start_y))
+        t = np.arange(0, 1, step / length)
+        wave = sum(
+            rng.normal(0, 5 / k**0.8) * np.sin(np.pi * k * t + rng.uniform(0, 6))
+            for k in (2, 3, 5, 9, 14)
+        )
+        bow = rng.normal(0, 14) * np.sin(np.pi * t)
+        radius = rng.uniform(0.6, 1.3) * (1 - 0.5 * t)
+        peak = rng.uniform(0.04, 0.12) * np.minimum(1, 5 * (1 - t))
+        y = start_y + (end_y - start_y) * t + wave + bow
+        parts.append(np.stack(stroke(end_x * t, y, radius, peak, step)))
+    return Dots(*np.concatenate(parts, axis=1))
+
+
+def _with_muscle(signal: Image, anatomy: Anatomy, cloud: Image, x_W: Floats, y_H: Floats) -> Image:
+    """Lay the pectoral muscle of an MLO view over the tissue, brightest at the corner."""
+    if anatomy.pectoral is None:
+        return signal
+    deep = anatomy.muscle_distance(x_W, y_H[:, None])
+    inside = expit(deep / 0.9)
+    muscle = anatomy.muscle_signal + 0.03 * cloud + 0.006 * np.maximum(deep, 0)
+    return np.asarray(signal * (1 - 0.7 * inside) + inside * muscle, dtype=np.float32)
