@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save_file
 
-from mtlbench.config import AugmentConfig, LossConfig, ModelConfig, OptimConfig
-from mtlbench.data.prepared import open_prepared
+from mtlbench.config import AugmentConfig, DataConfig, LossConfig, ModelConfig, OptimConfig
+from mtlbench.data.prepared import open_prepared, read_table
 from mtlbench.data.resident import Cohort
-from mtlbench.data.split import split_of
+from mtlbench.data.split import fold_split
 from mtlbench.errors import BusyError
 from mtlbench.models.network import JointNet, build_model
 from mtlbench.records import RunFolder, atomic_path, write_csv, write_json
@@ -120,9 +119,11 @@ def _train_and_write(
 
 
 def _cohort(task: Task, device: torch.device) -> Cohort:
-    prepared = open_prepared(task.prepared)
-    cases = pd.read_csv(task.cases, dtype={"image_id": str, "patient_id": str})
-    return Cohort(prepared, split_of(cases, task.config["fold"], task.config["split"]), device)
+    prepared, cases, fold = open_prepared(task.prepared), read_table(task.cases), task.config["fold"]
+    if fold is not None:
+        rule = {key: value for key, value in task.config["split"].items() if key != "members"}
+        cases = fold_split(cases, fold, DataConfig(**rule))
+    return Cohort(prepared, cases["split"], device)
 
 
 def _starting_model(folder: RunFolder, config: Mapping[str, Any]) -> JointNet:
