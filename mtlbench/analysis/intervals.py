@@ -1,0 +1,180 @@
+"""Intervals and p-values from an estimate, its patient-level variance and its resamples.
+
+B = resamples, S = seeds. Undefined: an estimate without variance, or at 0 or 1 on the logit
+scale, has no interval (`None`); a resample without value or standard error is dropped and counted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from mtlbench.analysis.frame import Floats
+
+NO_VARIANCE = 1e-24
+"""A variance below this is rounding: the standard error of a metric in [0, 1] is below 1e-12."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric, or a difference of two, on the test set itself and on its resamples."""
+
+    value: float
+    variance: float
+    """Patient-level, these trained models fixed."""
+    value_S: Floats
+    """Their mean is `value`."""
+    covariance_SS: Floats
+    """Patient-level covariance of the seeds' values."""
+    value_B: Floats
+    variance_B: Floats
+    df: int
+    """Degrees of freedom of `variance`: patients of the smallest stratum − 1."""
+
+    @property
+    def n_undefined(self) -> int:
+        """Resamples without a value or without a standard error."""
+        return int((~_defined(self)).sum())
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Limits on the metric's own scale; `p` tests the value 0 and inverts them."""
+
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where an interval is symmetric."""
+
+    logit: bool
+    suffix: str
+    """Of a method's name."""
+
+    def forward(self, value: Floats) -> Floats:
+        """To the scale."""
+        return np.asarray(special.logit(value)) if self.logit else value
+
+    def error(self, value: Floats, variance: Floats) -> Floats:
+        """Give the standard error on the scale, by the delta method."""
+        slope = 1 / (value * (1 - value)) if self.logit else 1.0
+        return np.asarray(np.sqrt(variance) * slope)
+
+    def limits(self, value: float, half_width: float) -> tuple[float, float]:
+        """Back to the metric's own scale, from value ± half_width on this one."""
+        if self.logit:
+            centre = special.logit(value)
+            return float(special.expit(centre - half_width)), float(
+                special.expit(centre + half_width)
+            )
+        return max(value - half_width, -1.0), min(value + half_width, 1.0)
+
+
+LOGIT = Scale(logit=True, suffix=", logit scale")
+"""Metrics: they live in [0, 1]."""
+IDENTITY = Scale(logit=False, suffix="")
+"""Differences: they live in [−1, 1]."""
+
+
+def studentised(estimate: Estimate, scale: Scale, level: float) -> Interval | None:
+    """Symmetric studentised bootstrap (Hall 1988, J. R. Stat. Soc. B 50:35).
+
+    |t*| = |g(θ*) − g(θ)| / se*, each resample with its own standard error; the interval is
+    g(θ) ± its `level` quantile × se. Quantile at position p·(B+1) of the ordered |t*|, linear in
+    between, and `p` by the inverse of the same line: p < 1 − level exactly where the interval
+    excludes 0, p = 1/(B+1) where |t| exceeds all |t*|.
+    """
+    if not _has_interval(estimate, scale):
+        return None
+    value_B, variance_B = estimate.value_B, estimate.variance_B
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance_B = scale.forward(value_B) - scale.forward(np.asarray(estimate.value))
+        t_B = np.abs(distance_B / scale.error(value_B, variance_B))
+    t_B = np.sort(t_B[_defined(estimate) & np.isfinite(t_B)])
+    if t_B.size == 0:
+        return None
+    error = float(scale.error(np.asarray(estimate.value), np.asarray(estimate.variance)))
+    ladder = np.concatenate([[0.0], t_B])
+    quantile = np.interp(level * (t_B.size + 1), np.arange(ladder.size), ladder)
+    low, high = scale.limits(estimate.value, float(quantile) * error)
+    t = abs(estimate.value) / np.sqrt(estimate.variance)
+    p = 1 - _position(ladder, float(t)) / (t_B.size + 1)
+    return Interval(low, high, p)
+
+
+def _position(ladder: Floats, t: float) -> float:
+    """Where t stands between the rungs 0, 1, .. of a rising ladder that begins with 0."""
+    above = int(np.searchsorted(ladder, t, side="left"))
+    if above == 0:
+        return 0.0
+    if above == ladder.size:
+        return ladder.size - 1.0
+    below, step = ladder[above - 1], ladder[above] - ladder[above - 1]
+    return float(above - 1 + (t - below) / step)
+
+
+def clustered_t(estimate: Estimate, scale: Scale, level: float) -> Interval | None:
+    """Give the closed form g(θ) ± t × se, t with df = patients of the smallest stratum − 1.
+
+    For AUC on the logit scale Obuchowski's clustered variance (1997), for Dice the delta method.
+    """
+    return _t_interval(estimate, scale, level, estimate.variance, estimate.df)
+
+
+def seeds_by_cases(estimate: Estimate, scale: Scale, level: float) -> Interval | None:
+    """Seeds as random readers: Obuchowski & Rockette 1995 with the df of Hillis 2007.
+
+    v = (MS + S·max(cov₂, 0)) / S and df = (MS + S·max(cov₂, 0))² / (MS² / (S−1)), MS the variance
+    between seeds and cov₂ the mean patient-level covariance of two seeds; df is at most that of
+    `clustered_t`. Needs S >= 3.
+    """
+    variance, df = orh_variance(estimate.value_S, estimate.covariance_SS)
+    return _t_interval(estimate, scale, level, variance, min(df, estimate.df))
+
+
+def orh_variance(value_S: Floats, covariance_SS: Floats) -> tuple[float, float]:
+    """Variance of the mean over seeds and its degrees of freedom; see `seeds_by_cases`."""
+    n_seeds = value_S.size
+    between = float(np.var(value_S, ddof=1))
+    off_diagonal = covariance_SS.sum() - np.trace(covariance_SS)
+    shared = n_seeds * max(float(off_diagonal) / (n_seeds * (n_seeds - 1)), 0.0)
+    df = (n_seeds - 1) * ((between + shared) / between) ** 2 if between > 0 else np.inf
+    return (between + shared) / n_seeds, df
+
+
+def _t_interval(
+    estimate: Estimate, scale: Scale, level: float, variance: float, df: float
+) -> Interval | None:
+    if not _has_interval(estimate, scale) or df < 1:
+        return None
+    error = float(scale.error(np.asarray(estimate.value), np.asarray(variance)))
+    quantile = float(special.stdtrit(df, (1 + level) / 2))
+    low, high = scale.limits(estimate.value, quantile * error)
+    p = 2 * float(special.stdtr(df, -abs(estimate.value) / np.sqrt(variance)))
+    return Interval(low, high, max(p, 1 / (estimate.value_B.size + 1)))
+
+
+def _defined(estimate: Estimate) -> NDArray[np.bool_]:
+    """Resamples with a value and a standard error: one at 0 or 1 has none."""
+    with np.errstate(invalid="ignore"):
+        return np.isfinite(estimate.value_B) & (estimate.variance_B > NO_VARIANCE)
+
+
+def _has_interval(estimate: Estimate, scale: Scale) -> bool:
+    inside = 0 < estimate.value < 1 if scale.logit else np.isfinite(estimate.value)
+    return bool(inside and estimate.variance > NO_VARIANCE)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values (1979); NaN stays NaN and is no test of the family."""
+    adjusted, running = list(p_values), 0.0
+    ranked = sorted((p, i) for i, p in enumerate(p_values) if not np.isnan(p))
+    for rank, (p, i) in enumerate(ranked):
+        running = max(running, min(1.0, (len(ranked) - rank) * p))
+        adjusted[i] = running
+    return adjusted

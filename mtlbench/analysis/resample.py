@@ -1,0 +1,107 @@
+"""Resampling patients: one draw of counts, shared by all arms, seeds and metrics.
+
+P = patients, R = rows (a patient in one stratum), B = resamples of one chunk.
+A stratum is what a variance is taken over: for AUC the patients with a positive case and those
+with a negative one, for Dice the patients with a mask; each within one fold.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtlbench.analysis.frame import Floats, Indices
+
+Counts = NDArray[np.int64]
+CHUNK = 32
+"""Resamples at a time. Part of the result: each chunk has a random stream of its own."""
+
+
+def patient_counts(n_patients: int, resamples: int, seed: int) -> Iterator[Counts]:
+    """How often each patient is drawn, n_patients × (up to `CHUNK`) at a time.
+
+    Patients are drawn with replacement, as many as there are, without strata.
+    """
+    streams = np.random.SeedSequence(seed).spawn(-(-resamples // CHUNK))
+    for start, stream in zip(range(0, resamples, CHUNK), streams, strict=True):
+        rng = np.random.default_rng(stream)
+        counts_PB = np.empty((n_patients, min(CHUNK, resamples - start)), np.int64)
+        for column_P in counts_PB.T:
+            column_P[:] = np.bincount(
+                rng.integers(n_patients, size=n_patients), minlength=n_patients
+            )
+        yield counts_PB
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A chunk of resamples as the rows of one metric see it."""
+
+    counts_PB: Counts
+    count_RB: Floats
+    weight_RB: Floats
+    """count × n/(n−1), n = patients of the row's stratum in the resample."""
+    shared: tuple[Indices, Indices]
+    """Rows (in either stratum of a fold) of the patients who are in both."""
+    shared_weight_CB: Floats
+    """Their count × n/(n−1), n = patients of the fold in the resample."""
+
+    def covariance(self, left_RB: Floats, right_RB: Floats) -> Floats:
+        """Patient-level covariance of two estimates from their influence values, B.
+
+        Obuchowski 1997 (doi:10.2307/2533958): within each stratum n/(n−1)·Σ c·l·r, and the cross
+        products of patients who have cases in both strata.
+        """
+        total_B: Floats = np.einsum("rb,rb,rb->b", self.weight_RB, left_RB, right_RB)
+        one_C, two_C = self.shared
+        if one_C.size:
+            for a_C, b_C in ((one_C, two_C), (two_C, one_C)):
+                cross = self.shared_weight_CB, left_RB[a_C], right_RB[b_C]
+                total_B += np.einsum("cb,cb,cb->b", *cross)
+        return total_B
+
+
+class Rows:
+    """The rows of one metric: per fold one or two strata, each a list of patients."""
+
+    def __init__(self, folds: Sequence[Sequence[Indices]]) -> None:
+        self.patient_R = np.concatenate([patients for fold in folds for patients in fold])
+        self.n_patients = int(self.patient_R.max()) + 1
+        self.strata: list[slice] = []
+        self._shared: list[tuple[Indices, Indices, Indices]] = []
+        start = 0
+        for fold in folds:
+            first = start
+            for patients in fold:
+                self.strata.append(slice(start, start + len(patients)))
+                start += len(patients)
+            if len(fold) == 2:
+                left, right = fold
+                _, one, two = np.intersect1d(left, right, return_indices=True)
+                both = np.union1d(left, right)
+                self._shared.append((first + one, first + len(left) + two, both))
+
+    def draw(self, counts_PB: Counts) -> Draw:
+        """Count and weigh the rows; a weight is not finite where a stratum keeps one patient."""
+        count_RB = counts_PB[self.patient_R].astype(float)
+        weight_RB = np.empty_like(count_RB)
+        for rows in self.strata:
+            np.multiply(count_RB[rows], _correction(count_RB[rows]), out=weight_RB[rows])
+        none = np.empty(0, np.intp)
+        one, two = [none], [none]
+        weights = [np.empty((0, counts_PB.shape[1]))]
+        for one_C, two_C, patients in self._shared:
+            if one_C.size:
+                one.append(one_C)
+                two.append(two_C)
+                weights.append(count_RB[one_C] * _correction(counts_PB[patients]))
+        shared = np.concatenate(one), np.concatenate(two)
+        return Draw(counts_PB, count_RB, weight_RB, shared, np.concatenate(weights))
+
+
+def _correction(count_RB: Floats | Counts) -> Floats:
+    """n/(n−1) of n drawn patients, B."""
+    n_B = count_RB.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(n_B / (n_B - 1), dtype=float)

@@ -1,0 +1,149 @@
+"""One metric over the aligned arms, ready to be bootstrapped."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtlbench.analysis.auc import AucKernel, auc_rows, split_classes
+from mtlbench.analysis.dice import DiceKernel, class_names, classes_of, dice_rows, ratio_terms
+from mtlbench.analysis.frame import Arm, Cases, Floats, Indices
+from mtlbench.analysis.resample import Draw, Rows
+from mtlbench.config import CLASSES
+
+DICE = ("dice", "dice_lesions", "dice_any", "dice_image")
+METRICS = ("auc", *DICE)
+
+Kernel = Callable[[Draw], tuple[Floats, Floats]]
+"""Draw → value (B) and influence of each row (R × B) of one arm with one seed."""
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A metric's rows and kernels; without rows it is undefined for every arm."""
+
+    metric: str
+    rows: Rows | None = None
+    kernels: dict[str, list[Kernel]] = field(default_factory=dict)
+    """Arm → a kernel per seed."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes averaged; empty for `auc`."""
+    n_patients: int = 0
+    n_cases: int = 0
+    n_positive: int = 0
+    n_negative: int = 0
+    scarce: tuple[str, int] = ("", 0)
+    """The smallest group of patients that the metric needs: what they have, how many they are."""
+    n_folds: int = 1
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Arm → why it has no value."""
+    notes: tuple[str, ...] = ()
+
+
+def build(metric: str, cases: Cases, arms: Sequence[Arm]) -> Statistic:
+    """Prepare `metric`; what cannot be computed gets a reason instead of a kernel."""
+    return _auc(cases, arms) if metric == "auc" else _dice(metric, cases, arms)
+
+
+def _auc(cases: Cases, arms: Sequence[Arm]) -> Statistic:
+    reasons = {arm.name: "it has no scores" for arm in arms if arm.score_SN is None}
+    if cases.label_N is None:
+        return Statistic("auc", reasons=reasons)
+    label_N = cases.label_N
+    folds = split_classes(cases, label_N)
+    if any(len(cluster.patients) == 0 for fold in folds for cluster in fold):
+        lacking = "each fold of the test set" if len(folds) > 1 else "the test set"
+        why = f"{lacking} must have positive and negative cases"
+        return Statistic("auc", reasons={arm.name: why for arm in arms} | reasons)
+    rows = auc_rows(folds)
+    n_positive, n_negative = (sum(len(fold[side].patients) for fold in folds) for side in (0, 1))
+    return Statistic(
+        "auc",
+        rows,
+        {
+            arm.name: [AucKernel(folds, score_N) for score_N in arm.score_SN]
+            for arm in arms
+            if arm.score_SN is not None
+        },
+        n_patients=len(np.unique(rows.patient_R)),
+        n_cases=int((~np.isnan(label_N)).sum()),
+        n_positive=int((label_N == 1).sum()),
+        n_negative=int((label_N == 0).sum()),
+        scarce=min(("a positive case", n_positive), ("a negative case", n_negative), key=_size),
+        n_folds=len(folds),
+        reasons=reasons,
+    )
+
+
+def _dice(metric: str, cases: Cases, arms: Sequence[Arm]) -> Statistic:
+    reasons = {arm.name: "it has no predicted masks" for arm in arms if arm.pred_SNK is None}
+    if cases.true_NK is None or np.isnan(cases.true_NK).all():
+        why = "no test case has a mask"
+        return Statistic(metric, reasons={arm.name: why for arm in arms} | reasons)
+    masked_N = ~np.isnan(cases.true_NK[:, 0])
+    true_NK, patient_N = cases.true_NK[masked_N], cases.patient_N[masked_N]
+    classes = classes_of(metric, true_NK, cases.fold_N[masked_N])
+    if not classes:
+        why = "no class that it averages is in the truth of the test set"
+        return Statistic(metric, reasons={arm.name: why for arm in arms} | reasons)
+    rows = dice_rows(cases, masked_N)
+    names = class_names(metric, classes)
+
+    def kernel(pred_NK: Floats, both_NK: Floats) -> Kernel:
+        terms = ratio_terms(metric, true_NK, pred_NK[masked_N], both_NK[masked_N])
+        return DiceKernel(rows, patient_N, [term[:, list(classes)] for term in terms])
+
+    lesion_N = true_NK[:, 1:].sum(axis=1) > 0
+    return Statistic(
+        metric,
+        rows,
+        {
+            arm.name: [kernel(*pair) for pair in zip(arm.pred_SNK, arm.both_SNK, strict=True)]
+            for arm in arms
+            if arm.pred_SNK is not None and arm.both_SNK is not None
+        },
+        names,
+        n_patients=len(np.unique(patient_N)),
+        n_cases=int(masked_N.sum()),
+        n_positive=int(lesion_N.sum()),
+        n_negative=int((~lesion_N).sum()),
+        scarce=_scarcest(metric, true_NK, patient_N, classes, names),
+        n_folds=len(rows.strata),
+        reasons=reasons,
+        notes=tuple(_absent(metric, classes, true_NK, arms, masked_N)),
+    )
+
+
+def _scarcest(
+    metric: str, true_NK: Floats, patient_N: Indices, classes: Sequence[int], names: Sequence[str]
+) -> tuple[str, int]:
+    if metric == "dice_any":
+        true_NK = true_NK[:, 1:].sum(axis=1, keepdims=True)
+    sizes = [len(np.unique(patient_N[true_NK[:, k] > 0])) for k in classes]
+    return min(zip(names, sizes, strict=True), key=_size)
+
+
+def _size(group: tuple[str, int]) -> int:
+    return group[1]
+
+
+def _absent(
+    metric: str,
+    classes: Sequence[int],
+    true_NK: Floats,
+    arms: Sequence[Arm],
+    masked_N: NDArray[np.bool_],
+) -> list[str]:
+    """Say what the mean over classes leaves out, once: for the metric that averages all."""
+    if metric != "dice":
+        return []
+    notes = []
+    for k in sorted(set(range(len(CLASSES))) - set(classes)):
+        seen = "every fold" if true_NK[:, k].sum() > 0 else "the test set"
+        notes.append(f"class {CLASSES[k]!r} is not in the truth of {seen} and not averaged")
+        for arm in arms:
+            if arm.pred_SNK is not None and arm.both_SNK is not None:
+                wrong = (arm.pred_SNK - arm.both_SNK)[:, masked_N, k].sum(axis=1).mean()
+                notes.append(f"{arm.name} predicts it wrongly in {wrong:.0f} pixels")
+    return notes
