@@ -65,8 +65,8 @@ class Polygon:
             t = (row - y0[crosses]) / (y1[crosses] - y0[crosses])
             x = np.sort(x0[crosses] + t * (x1[crosses] - x0[crosses]))
             for left, right in zip(x[::2], x[1::2], strict=True):
-                start, stop = max(int(np.ceil(left)), 0), min(int(np.floor(right)) + 1, width)
-                mask[row, start:stop] = True
+                start, stop = int(np.ceil(left)), int(np.floor(right)) + 1
+                mask[row, max(start, 0) : max(stop, 0)] = True
         return mask
 
 

@@ -21,8 +21,6 @@ MAX_PIXELS = 2**26
 _PGM_HEADER = re.compile(rb"P5(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
 _PGM_HEADER_BYTES = 4096
 _GREY_MODES = ("1", "L", "I;16", "I;16L", "I;16B")
-# What Pillow raises on damaged files; DecompressionBombError is none of the built-in ones.
-_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
 def read_image(path: Path) -> Pixels:
@@ -92,7 +90,7 @@ def _open(path: Path) -> Image.Image:
             # Pillow warns of large images from another size on; _check_size refuses them.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(path, formats=("PNG", "TIFF"))
-    except _PILLOW_ERRORS as error:
+    except Exception as error:  # on a damaged file Pillow raises nearly anything
         found = path.stat().st_size
         raise DataError(
             f"{path}: must be a PNG, PGM or TIFF image, but cannot be read as one "
@@ -104,15 +102,16 @@ def _open(path: Path) -> Image.Image:
 
 def _read_with_pillow(path: Path) -> Pixels:
     with _open(path) as image:
-        if getattr(image, "n_frames", 1) != 1:
-            raise DataError(f"{path}: must hold one image, but holds several")
         try:
+            frames = getattr(image, "n_frames", 1)  # a PNG has no such attribute
             image.load()
-        except _PILLOW_ERRORS as error:
+        except Exception as error:  # as above
             raise DataError(
                 f"{path}: damaged or truncated: {image.height} x {image.width} pixels of mode "
                 f"{image.mode} expected, {path.stat().st_size} bytes found: {_reason(error, path)}"
             ) from None
+        if frames != 1:
+            raise DataError(f"{path}: must hold one image, but holds {frames}")
         if image.mode == "RGB":
             return _grey_of_rgb(path, np.asarray(image))
         if image.mode not in _GREY_MODES:

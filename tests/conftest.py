@@ -1,0 +1,90 @@
+"""Real data and small made-up data sets that several tests read."""
+
+import csv
+import os
+import tarfile
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def _unpacked(archive: str) -> Path:
+    """Unpack an archive of `MTLBENCH_TEST_DATA` into the cache, once; skip where it is not set."""
+    source = os.environ.get("MTLBENCH_TEST_DATA")
+    if not source:
+        pytest.skip("MTLBENCH_TEST_DATA does not name the folder of real data")
+    cache = Path(os.environ.get("MTLBENCH_CACHE", "~/.cache/mtlbench")).expanduser()
+    cache.mkdir(parents=True, exist_ok=True)
+    folder = cache / archive.partition(".")[0]
+    with FileLock(cache / f".{folder.name}.lock"):
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=cache) as scratch:
+                with tarfile.open(Path(source) / archive) as packed:
+                    packed.extractall(scratch, filter="data")
+                (Path(scratch) / folder.name).rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mini_mias() -> Path:
+    """238 real mammograms of mini-MIAS with Info.txt."""
+    return _unpacked("mini-mias.tar.xz")
+
+
+@pytest.fixture(scope="session")
+def cbis_mass_256() -> Path:
+    """1,231 real mass images of CBIS-DDSM at 256 x 256 with masks and manifest.csv."""
+    return _unpacked("cbis-mass-256.tar")
+
+
+@pytest.fixture
+def write_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Give a writer of a data set for the adapter `folder`: rows, and image files by name."""
+
+    def write(
+        rows: Sequence[Mapping[str, object]], files: Mapping[str, NDArray[np.generic]]
+    ) -> Path:
+        root = tmp_path / "set"
+        for name, pixels in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(root / name)
+        with (root / "manifest.csv").open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        return root
+
+    return write
+
+
+@pytest.fixture
+def small_folder(write_folder: Callable[..., Path]) -> Path:
+    """Six patients, two images each of 40 x 30, class masks, labels by class."""
+    rng = np.random.default_rng(0)
+    rows: list[dict[str, object]] = []
+    files: dict[str, NDArray[np.generic]] = {}
+    for number in range(12):
+        name = f"i{number:02d}"
+        mask = np.zeros((40, 30), dtype=np.uint8)
+        if number % 3:
+            mask[10:20, 5:15] = 1 + number % 4
+        files[f"images/{name}.png"] = rng.integers(0, 256, (40, 30), dtype=np.uint8)
+        files[f"masks/{name}.png"] = mask
+        rows.append(
+            {
+                "image_id": name,
+                "patient_id": f"p{number // 2}",
+                "image": f"images/{name}.png",
+                "mask": f"masks/{name}.png",
+                "side": "LR"[number % 2],
+                "view": "CC",
+                "spacing_mm": 0.5,
+            }
+        )
+    return write_folder(rows, files)
