@@ -1,4 +1,4 @@
-"""`index.html`: one file with its style and figures inside, that fetches nothing and runs nothing."""
+"""`index.html`: one file, style and figures inside, that fetches nothing and runs nothing."""
 
 from base64 import b64encode
 from hashlib import sha256
@@ -11,7 +11,7 @@ from mtlbench.records import digest
 from mtlbench.report import text
 from mtlbench.report.collect import Study
 from mtlbench.report.figures import Saved
-from mtlbench.report.notes import seeds_caption
+from mtlbench.report.notes import seeds_caption, span
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.summary import summary
 from mtlbench.report.tables import Table
@@ -47,11 +47,12 @@ def page(study: Study, numbers: Numbers, tables: list[Table], drawn: list[Saved]
     )
 
 
-def _figure(saved: Saved) -> dict[str, str]:
+def _figure(saved: Saved) -> dict[str, Any]:
     kind, media = ("png", "image/png") if saved.name in RASTER else ("svg", "image/svg+xml")
     content = b64encode((saved.folder / f"{saved.name}.{kind}").read_bytes()).decode()
     return {
         "name": saved.name,
+        "wide": saved.wide,
         "source": f"data:{media};base64,{content}",
         "caption": saved.caption,
         "alt": saved.alt,
@@ -60,21 +61,15 @@ def _figure(saved: Saved) -> dict[str, str]:
 
 def _facts(study: Study, numbers: Numbers) -> list[tuple[str, str]]:
     """The figures at the head of the page: what was measured, on how much."""
-    rows = numbers.estimates.dropna(subset=["value"])
     height, width = study.config.data.size
     return [
         ("Data set", study.config.dataset),
         ("Image size", f"{height} × {width}"),
-        ("Test patients", _span(rows["n_patients"])),
-        ("Test cases", _span(rows["n_cases"])),
+        ("Test patients", span(numbers, "n_patients")),
+        ("Test cases", span(numbers, "n_cases")),
         ("Arms", str(len(study.config.arms))),
         ("Seeds", seeds_caption(study)),
     ]
-
-
-def _span(values: Any) -> str:
-    low, high = int(values.min()), int(values.max())
-    return str(low) if low == high else f"{low}–{high}"
 
 
 def _provenance(study: Study) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Tables as LaTeX (booktabs): a file that compiles by itself and can be \\input into a paper."""
+"""Tables as LaTeX (booktabs): a file that compiles by itself and goes into a paper by input."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,7 +11,7 @@ MAX_ROWS = 50
 _HEAD = r"""% Compiles by itself; \input it into a paper that loads booktabs.
 \expandafter\ifx\csname @classoptionslist\endcsname\relax
   \documentclass[a4paper]{article}
-  \usepackage[margin=12mm]{geometry}
+  \usepackage[margin=10mm]{geometry}
   \usepackage{booktabs}
   \begin{document}
   \def\mtlbenchend{\end{document}}

@@ -42,17 +42,33 @@ def seeds_caption(study: Study) -> str:
     return f"mean of {seeds} {noun}, taken as random"
 
 
-def _method(study: Study, numbers: Numbers) -> str:
-    rows = numbers.estimates.dropna(subset=["value"])
-    by_method: dict[str, list[str]] = {}
-    for metric in numbers.metrics():
-        for method in rows.loc[rows["metric"] == metric, "method"].unique():
-            by_method.setdefault(str(method), []).append(text.METRICS[metric])
-    methods = "; ".join(f"{', '.join(names)}: {method}" for method, names in by_method.items())
+def basis(study: Study, numbers: Numbers) -> str:
+    """What every figure's numbers stand on: patients, cases, level, method and seeds."""
     rules = study.config.compare
     return (
-        f"Brackets: {text.level_text(rules.level)} intervals from {rules.resamples} resamples of "
-        f"the test patients ({methods})."
+        f"{span(numbers, 'n_patients')} test patients, {span(numbers, 'n_cases')} cases; "
+        f"{text.level_text(rules.level)} intervals by {_methods(numbers)}, {rules.resamples} "
+        f"resamples; {seeds_caption(study)}"
+    )
+
+
+def span(numbers: Numbers, column: str) -> str:
+    """The one value of a count over all estimates, or the smallest and largest."""
+    values = numbers.estimates.dropna(subset=["value"])[column]
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def _methods(numbers: Numbers) -> str:
+    methods = numbers.estimates.dropna(subset=["low"])["method"].unique()
+    return " or ".join(str(method) for method in methods) or "no method (none could be estimated)"
+
+
+def _method(study: Study, numbers: Numbers) -> str:
+    rules = study.config.compare
+    return (
+        f"Brackets: {text.level_text(rules.level)} intervals of the test set’s patients by "
+        f"{_methods(numbers)}, {rules.resamples} resamples."
     )
 
 
@@ -66,7 +82,8 @@ def _comparison(study: Study, numbers: Numbers) -> str:
         [
             "Δ: paired difference from the baseline on the same resampled patients. Holm p: "
             "adjusted over all cells within one metric. Bold: the best value, where its "
-            f"difference from the baseline is supported (Holm p < {float(alpha):.2g}).",
+            f"difference from the baseline is supported (Holm p < {float(alpha):.2g}). Positives: "
+            "cancers for AUC, cases with a lesion for Dice.",
             *lines,
         ]
     )
@@ -85,13 +102,21 @@ def _dice(numbers: Numbers) -> str:
 
 
 def _split(study: Study) -> str:
-    data = study.config.data
+    data, cases = study.config.data, study.cases
+    sizes = ", ".join(
+        f"{part} {rows['patient_id'].nunique()}/{len(rows)}"
+        for part in ("train", "val", "test")
+        if len(rows := cases[cases["split"] == part])
+    )
     rule = {
         "patient": f"by patient, stratified, split seed {data.split_seed}",
         "official": "the data set’s official test set",
     }[data.split]
     folds = f"; {data.folds}-fold cross-validation" if data.folds else ""
-    return f"Split: {rule}{folds}. Values are of the test part, which nothing was chosen on."
+    return (
+        f"Split: {rule}{folds} (patients/cases: {sizes}). Values are of the test part, which "
+        "nothing was chosen on."
+    )
 
 
 def _budget(study: Study) -> str:
@@ -123,7 +148,7 @@ def _undefined(numbers: Numbers) -> str:
     rows = rows[rows["n_undefined"].fillna(0) > 0]
     if rows.empty:
         return ""
-    worst = rows.loc[rows["n_undefined"].idxmax()]
+    worst = rows.sort_values("n_undefined").iloc[-1]
     return (
         f"Resamples in which a metric is undefined are left out: at most {worst['n_undefined']:g} "
         f"({text.METRICS[worst['metric']]} of {worst['cell']})."

@@ -6,7 +6,6 @@ all cells against it. Nothing is measured here a second way.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import stdev
 from typing import Any
 
 import pandas as pd
@@ -31,10 +30,9 @@ class Numbers:
     """Columns of `compare --json` and `cell`; `baseline` is a cell's name."""
     estimate: Mapping[tuple[str, str], Row]
     comparison: Mapping[tuple[str, str], Row]
+    """Only those with a difference."""
     before: Mapping[tuple[str, str], Row]
     """Estimates of the runs that a cell's runs start from."""
-    seed_values: Mapping[tuple[str, str], tuple[float, ...]]
-    """Value of each seed of the cell, in its order."""
     baselines: Mapping[str, Cell | None]
     """Baseline cell of each metric; None where it is missing or lacks the metric."""
     classes: tuple[str, ...]
@@ -48,8 +46,8 @@ class Numbers:
 
     def seed_sd(self, cell: Cell, metric: str) -> float | None:
         """Standard deviation over seeds (n - 1); None below two seeds."""
-        values = [v for v in self.seed_values[cell.name, metric] if not absent(v)]
-        return stdev(values) if len(values) > 1 else None
+        sd: float | None = self.estimate[cell.name, metric]["seed_sd"]
+        return None if absent(sd) else sd
 
     def supported(self, cell: Cell, metric: str, level: float) -> bool:
         """Whether the cell differs from the baseline at the study's level after Holm."""
@@ -66,94 +64,80 @@ def measure(study: Study) -> Numbers:
     """Estimate every cell and compare it with its metric's baseline."""
     rules = study.config.compare
     settings: dict[str, Any] = {"level": rules.level, "resamples": rules.resamples, "seed": 0}
-    frames = {cell.name: cell.frame for cell in study.complete}
-    wanted = {metric: baseline_cell(study, metric) for metric in METRICS}
-    estimates, comparisons, warnings = [], [], []
-    for cell, metrics in _by_baseline(wanted):
-        name = cell.name if cell else None
-        result = compare(frames, baseline=name, metrics=metrics, **settings)
-        estimates.append(result.estimates)
-        comparisons.append(result.comparisons)
-        warnings += result.warnings
-        classes = tuple(result.classes)
+    baselines = {metric: _baseline(study, metric) for metric in METRICS}
+    result = compare(
+        {cell.name: cell.frame for cell in study.complete},
+        baseline={metric: cell.name for metric, cell in baselines.items() if cell is not None},
+        metrics=tuple(METRICS),
+        **settings,
+    )
     arms = {cell.name: cell.arm for cell in study.complete}
-    table, paired = _named(estimates, arms), _named(comparisons, arms)
-    estimate, comparison = _keyed(table), _keyed(paired)
     before = {cell.name: cell.before for cell in study.complete if cell.before is not None}
-    earlier = (
-        _keyed(_named([compare(before, metrics=_DICE, **settings).estimates], arms))
-        if before
-        else {}
-    )
-    baselines = {
-        metric: cell if cell and not absent(estimate[cell.name, metric]["value"]) else None
-        for metric, cell in wanted.items()
-    }
+    earlier = compare(before, metrics=_DICE, **settings).estimates if before else None
+    estimates, comparisons = _named(result.estimates, arms), _named(result.comparisons, arms)
     return Numbers(
-        estimates=table,
-        comparisons=paired,
-        estimate=estimate,
-        comparison=comparison,
-        before=earlier,
-        seed_values=_seed_values(study),
+        estimates=estimates,
+        comparisons=comparisons,
+        estimate=_keyed(estimates),
+        comparison=_keyed(comparisons.dropna(subset=["difference"])),
+        before={} if earlier is None else _keyed(_named(earlier, arms)),
         baselines=baselines,
-        classes=classes,
-        warnings=tuple(dict.fromkeys(warnings)),
+        classes=result.classes.get("dice", ()),
+        warnings=tuple(w for w in result.warnings if not w.startswith(_expected(study))),
     )
 
 
-def baseline_cell(study: Study, metric: str) -> Cell | None:
-    """The cell that a metric is compared with: its arm's representative, else its first cell."""
+def _baseline(study: Study, metric: str) -> Cell | None:
+    """The arm's representative, else its first cell; None where that lacks the metric's task."""
     named = study.config.baseline
     arm = named if isinstance(named, str) else named.get(_family(metric), "")
-    return study.representative(arm) or next(iter(study.of_arm(arm)), None)
+    cell = study.representative(arm) or next(iter(study.of_arm(arm)), None)
+    return None if cell is None or _lacks(cell, metric) else cell
 
 
 def _family(metric: str) -> str:
     return "auc" if metric == "auc" else "dice"
 
 
+def _lacks(cell: Cell, metric: str) -> bool:
+    """Whether the cell's strategy leaves the metric's task out."""
+    return bool(cell.frame["score" if metric == "auc" else "pred_0"].isna().all())
+
+
 _DICE = tuple(metric for metric in METRICS if _family(metric) == "dice")
 
 
-def _by_baseline(wanted: Mapping[str, Cell | None]) -> list[tuple[Cell | None, tuple[str, ...]]]:
-    names = {metric: cell.name if cell else "" for metric, cell in wanted.items()}
-    return [
-        (wanted[group[0]], group)
-        for name in dict.fromkeys(names.values())
-        if (group := tuple(metric for metric in wanted if names[metric] == name))
-    ]
-
-
-def _named(frames: list[pd.DataFrame], arms: Mapping[str, str]) -> pd.DataFrame:
-    """`compare`'s rows with its arm as `cell` and the study's arm as `arm`."""
-    table = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+def _named(table: pd.DataFrame, arms: Mapping[str, str]) -> pd.DataFrame:
+    """Rows of `compare` with its arm as `cell` and the study's arm as `arm`."""
     cells = table["arm"]
     table = table.assign(arm=cells.map(arms))
     table.insert(0, "cell", cells)
-    order = {metric: i for i, metric in enumerate(METRICS)}
-    return table.sort_values("metric", key=lambda m: m.map(order), kind="stable", ignore_index=True)
+    return table
 
 
 def _keyed(table: pd.DataFrame) -> dict[tuple[str, str], Row]:
-    return {(row["cell"], row["metric"]): row for row in table.to_dict("records")}
+    rows = ({str(key): value for key, value in row.items()} for row in table.to_dict("records"))
+    return {(row["cell"], row["metric"]): row for row in rows}
 
 
-def _seed_values(study: Study) -> dict[tuple[str, str], tuple[float, ...]]:
-    """Values of each (cell, metric) seed by seed, by the definitions of the table."""
+def seed_values(study: Study) -> dict[tuple[str, str], tuple[float, ...]]:
+    """Value of each seed of each (cell, metric), by the definitions of the table."""
     frames = {
         (cell.name, seed): cell.frame[cell.frame["seed"] == seed]
         for cell in study.complete
         for seed in cell.seeds
     }
-    names = {f"{i}": key for i, key in enumerate(frames)}
-    result = compare(
-        dict(zip(names, frames.values(), strict=True)),
-        metrics=tuple(METRICS),
-        resamples=SEED_RESAMPLES,
-    )
+    names = {str(i): key for i, key in enumerate(frames)}
+    renamed = dict(zip(names, frames.values(), strict=True))
+    result = compare(renamed, metrics=tuple(METRICS), resamples=SEED_RESAMPLES)
     values: dict[tuple[str, str], tuple[float, ...]] = {}
     for row in result.estimates.to_dict("records"):
         key = (names[row["arm"]][0], str(row["metric"]))
         values[key] = (*values.get(key, ()), float(row["value"]))
     return values
+
+
+def _expected(study: Study) -> tuple[str, ...]:
+    """How warnings begin that only say that a cell's strategy leaves a task out."""
+    lacking = [(c.name, m) for c in study.complete for m in METRICS if _lacks(c, m)]
+    return tuple(f"{metric}, {name}{end}" for name, metric in lacking for end in (": no ", " - "))

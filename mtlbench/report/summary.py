@@ -3,7 +3,7 @@
 from mtlbench.report import text
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.notes import RANDOM_SEEDS
-from mtlbench.report.numbers import Numbers
+from mtlbench.report.numbers import Numbers, Row
 
 
 def summary(study: Study, numbers: Numbers) -> str:
@@ -29,8 +29,8 @@ def _what(study: Study, numbers: Numbers) -> str:
     cells = len(study.cells)
     points = f" in {cells} cells" if cells > len(study.config.arms) else ""
     return (
-        f"{study.config.name} compares {arms}{points} on {study.config.dataset}, measured on "
-        f"{cases} test cases of {patients} patients."
+        f"The study {study.config.name} compares {arms}{points} on {study.config.dataset}, "
+        f"measured on {cases} test cases of {patients} patients."
     )
 
 
@@ -59,6 +59,5 @@ def _difference(study: Study, numbers: Numbers, cell: Cell, metric: str) -> str:
     )
 
 
-def _values(row: object, first: str) -> tuple[float | None, float | None, float | None]:
-    assert isinstance(row, dict)
+def _values(row: Row, first: str) -> tuple[float | None, float | None, float | None]:
     return row[first], row["low"], row["high"]

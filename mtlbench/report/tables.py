@@ -47,7 +47,7 @@ FULL_HEADER = (
     "p",
     "Holm p",
     "Seed SD",
-    "Patients / cases / positives",
+    "Patients/cases/positives",
     "Seeds",
     "Steps",
     "Weights kept",
@@ -126,7 +126,7 @@ def _full_row(study: Study, numbers: Numbers, cell: Cell, metric: str) -> tuple[
     paired: Mapping[str, Any] = numbers.comparison.get((cell.name, metric), {})
     is_baseline = numbers.baselines[metric] is cell
     delta = text.difference(*(paired.get(key) for key in ("difference", "low", "high")))
-    sizes = " / ".join(text.count(estimate[f"n_{of}"]) for of in ("patients", "cases", "positive"))
+    sizes = "/".join(text.count(estimate[f"n_{of}"]) for of in ("patients", "cases", "positive"))
     seeds = f"{len(cell.seeds)}/{len(cell.planned)}"
     return (
         Entry(_mark(study, cell, cell.name)),

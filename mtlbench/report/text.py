@@ -79,6 +79,7 @@ _LATEX = {
     "–": r"\textendash{}",
     "±": r"$\pm$",
     "×": r"$\times$",
+    "…": r"\dots{}",
     "≥": r"$\geq$",
     "≠": r"$\neq$",
     "→": r"$\rightarrow$",

@@ -35,15 +35,16 @@ def make_cases(rng, patients=60):
         split = ("test", "test", "val")[patient % 3]
         for view in ("CC", "MLO"):
             name = f"P{patient:03d}_{view}"
-            rows.append((name, f"P{patient:03d}", split, int(kind in (2, 4)), kind))
-    return pd.DataFrame(rows, columns=["image_id", "patient_id", "split", "label", "kind"])
+            area = int(rng.integers(30, 120)) * (kind > 0)
+            rows.append((name, f"P{patient:03d}", split, int(kind in (2, 4)), kind, area))
+    return pd.DataFrame(rows, columns=["image_id", "patient_id", "split", "label", "kind", "area"])
 
 
 def predict(cases, strategy, rng, quality):
     """Predictions as a run writes them: scores where it classifies, counts where it segments."""
     n = len(cases)
     true = np.zeros((n, 5), dtype=int)
-    lesion = rng.integers(30, 120, n) * (cases["kind"].to_numpy() > 0)
+    lesion = cases["area"].to_numpy()
     true[np.arange(n), cases["kind"]] = lesion
     true[:, 0] = 3072 - lesion
     share = np.clip(rng.normal(0.25 + 0.2 * quality, 0.15, n), 0, 1)
@@ -76,7 +77,7 @@ def make_history(strategy, rng, quality, epochs=6):
             "epoch": range(1, epochs + 1),
             "step": 10 * np.arange(1, epochs + 1),
             "lr": 1e-3,
-            "loss": np.nansum(np.atleast_2d([cls, seg]) if False else [0.5 * t, 0 * t], axis=0),
+            "loss": 1 - 0.5 * t,
             "loss_cls": cls,
             "loss_seg": seg,
             "val_loss_cls": cls + 0.05,
@@ -167,7 +168,9 @@ def write_shell(folder, toml, cells, cases):
     columns = list(dict.fromkeys(key for row in cells for key in row))
     write_csv(folder / "cells.csv", columns, cells)
     write_json(folder / "recipe.json", {"adapter": "phantom", "version": "1", "size": [64, 48]})
-    cases.drop(columns="kind").assign(scanner="").to_csv(folder / "cases.csv", index=False)
+    cases.drop(columns=["kind", "area"]).assign(scanner="").to_csv(
+        folder / "cases.csv", index=False
+    )
 
 
 def design_row(cell, arm, seed, name, *, starts_from="", steps=60, values=None):

@@ -30,9 +30,9 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     """Rows are a normal and a cancer case, columns the image, the truth and each arm."""
     del numbers  # every figure is drawn from the same two values
     panels = {cell.name: found for cell in study.shown if (found := _panels(cell))}
-    if not panels:
+    rows = _rows(next(iter(panels.values()))) if panels else []
+    if not rows:
         return
-    rows = _rows(next(iter(panels.values())))
     shown = tuple(cell for cell in study.shown if cell.name in panels)
     segmenting = tuple(cell for cell in shown if "pred" in panels[cell.name])
     columns = 2 + len(segmenting)
@@ -53,13 +53,12 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     ]
     patches.insert(0, Patch(facecolor="none", edgecolor="#b0b0b0", label=CLASSES[0]))
     figure.legend(handles=patches, loc="outside lower center", ncols=5)
-    seed = shown[0].runs[0].seed
-    names = ", ".join(case for case in rows)
     yield Drawn(
         "cases",
         figure,
-        f"Predictions of seed {seed} for test cases ({names}), chosen by a rule that no arm "
-        "has a part in: image, ground truth and each arm’s segmentation, with its cancer score.",
+        f"A normal and a cancer case of the test set, picked without regard to any prediction "
+        f"({', '.join(rows)}): image, ground truth and each arm’s segmentation by seed "
+        f"{shown[0].runs[0].seed}, with its cancer score below. White outlines: ignored.",
         "Image, ground truth and predictions of a normal and a cancer case",
     )
 
@@ -73,11 +72,11 @@ def _panels(cell: Cell) -> Panels | None:
 
 
 def _rows(panels: Panels) -> list[str]:
-    """The first normal (or label 0) case and the first cancer."""
+    """The first normal case and the first cancer."""
     lesions = ((panels["truth"] > 0) & (panels["truth"] != IGNORED)).any(axis=(1, 2))
     label, names = panels["label"], panels["image_id"]
-    normal = [*names[(label == 0) & ~lesions], *names[label == 0]][:1]
-    return [str(name) for name in [*normal, *names[label == 1][:1]]]
+    picked = [*names[(label != 1) & ~lesions][:1], *names[label == 1][:1]]
+    return [str(name) for name in picked]
 
 
 def _row(
@@ -90,31 +89,27 @@ def _row(
     first = next(iter(panels.values()))
     i = _find(first, case)
     image_HW, truth_HW = first["images"][i], first["truth"][i]
-    label = {1: "cancer", 0: "no cancer"}.get(int(first["label"][i]), "no label")
     scores = [
-        f"{cell.label} {_score(panels[cell.name], case)}"
+        f"{cell.label}: {score}"
         for cell in shown
-        if cell not in segmenting and _score(panels[cell.name], case)
+        if "pred" not in panels[cell.name] and (score := _score(panels[cell.name], case))
     ]
-    _show(axes[0], image_HW, None, "\n".join([case, *scores]))
-    _show(axes[1], image_HW, truth_HW, label)
+    _show(axes[0], image_HW, None, "\n".join(scores))
+    axes[0].set_ylabel(f"{'Cancer' if first['label'][i] == 1 else 'Normal'}: {case}")
+    _show(axes[1], image_HW, truth_HW, "")
     for axis, cell in zip(axes[2:], segmenting, strict=True):
         own = panels[cell.name]
-        found = _find(own, case)
-        pred_HW = own["pred"][found] if found is not None else None
-        _show(axis, image_HW, pred_HW, _score(own, case) or "no score")
+        _show(axis, image_HW, own["pred"][_find(own, case)], _score(own, case))
 
 
-def _find(panels: Panels, case: str) -> int | None:
-    where = np.flatnonzero(panels["image_id"] == case)
-    return int(where[0]) if where.size else None
+def _find(panels: Panels, case: str) -> int:
+    """Where a case stands; the rule that picks panels is the same for every run of a study."""
+    return int(np.flatnonzero(panels["image_id"] == case)[0])
 
 
 def _score(panels: Panels, case: str) -> str:
-    i = _find(panels, case)
-    if i is None or np.isnan(panels["score"][i]):
-        return ""
-    return f"p = {panels['score'][i]:.2f}"
+    score = panels["score"][_find(panels, case)]
+    return "" if np.isnan(score) else f"score {score:.2f}"
 
 
 def _show(
@@ -129,6 +124,8 @@ def _show(
         overlay_HWC[inside_HW] = to_rgba(colour, FILL)
         axis.imshow(overlay_HWC, interpolation="nearest")
         axis.contour(inside_HW, levels=[0.5], colors=[colour], linewidths=0.8)
+    if mask_HW is not None and (mask_HW == IGNORED).any():
+        axis.contour(mask_HW == IGNORED, levels=[0.5], colors="white", linewidths=0.6)
     axis.set(xticks=[], yticks=[])
     axis.set_xlabel(below)
     axis.spines[:].set_visible(False)

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mtlbench.report.collect import Cell, Study
+from mtlbench.report.collect import Study
 from mtlbench.report.figures.style import (
     TWO_COLUMNS,
     Drawn,
@@ -17,11 +17,11 @@ from mtlbench.report.figures.style import (
 from mtlbench.report.numbers import Numbers
 
 PANELS = (
-    ("loss_cls", "Training loss, classification", 1),
-    ("val_loss_cls", "Validation loss, classification", 1),
+    ("loss_cls", "Classification loss, training", 1),
+    ("val_loss_cls", "Classification loss, validation", 1),
     ("val_auc", "Validation AUC (%)", 100),
-    ("loss_seg", "Training loss, segmentation", 1),
-    ("val_loss_seg", "Validation loss, segmentation", 1),
+    ("loss_seg", "Segmentation loss, training", 1),
+    ("val_loss_seg", "Segmentation loss, validation", 1),
     ("val_dice_lesions", "Validation lesion Dice (%)", 100),
 )
 
@@ -35,15 +35,17 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         )
         for cell in study.shown
     }
-    figure = Figure(figsize=(TWO_COLUMNS, 3.9))
+    figure = Figure(figsize=(TWO_COLUMNS, 4.2))
     axes = list(figure.subplots(2, 3, sharex=True).flat)
     for axis, (column, title, factor) in zip(axes, PANELS, strict=True):
         _panel(axis, study, histories, column, factor)
         axis.set_ylabel(title)
     for axis in axes[3:]:
         axis.set_xlabel("Optimisation steps")
+    axes[1].sharey(axes[0])
+    axes[4].sharey(axes[3])
     letters(axes)
-    place_legend(figure, _fullest(axes))
+    place_legend(figure, axes)
     yield Drawn(
         "curves",
         figure,
@@ -66,13 +68,5 @@ def _panel(
         for _, one in history.groupby("run"):
             axis.plot(one["step"], factor * one[column], **style | {"alpha": 0.3}, linewidth=0.6)
         mean = history.groupby("step")[column].mean()
-        axis.plot(mean.index, factor * mean, **style, label=_label(study, cell))
+        axis.plot(mean.index, factor * mean, **style, label=cell.label)
     axis.grid(axis="y")
-
-
-def _label(study: Study, cell: Cell) -> str:
-    return cell.label
-
-
-def _fullest(axes: list[Axes]) -> Axes:
-    return max(axes, key=lambda axis: len(axis.get_legend_handles_labels()[0]))

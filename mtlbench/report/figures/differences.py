@@ -7,15 +7,15 @@ from matplotlib.figure import Figure
 
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.figures.style import GREY, TWO_COLUMNS, Drawn, colours
-from mtlbench.report.notes import seeds_caption
+from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers
-from mtlbench.report.text import METRICS, absent, level_text, p_value
+from mtlbench.report.text import METRICS, absent, p_value
 
 
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     """Rows are the cells that any metric compares; nothing where no metric has a baseline."""
-    metrics = [m for m in numbers.metrics() if (numbers.comparisons["metric"] == m).any()]
-    compared = set(numbers.comparisons.dropna(subset=["difference"])["cell"])
+    metrics = [m for m in METRICS if any(metric == m for _, metric in numbers.comparison)]
+    compared = {name for name, _ in numbers.comparison}
     cells = tuple(cell for cell in study.complete if cell.name in compared)
     if not cells:
         return
@@ -25,12 +25,11 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         _panel(axis, study, numbers, metric, cells)
     axes[0].set_yticks(range(len(cells)), [cell.label for cell in cells])
     axes[0].set_ylim(len(cells) - 0.5, -0.65)
-    level = level_text(study.config.compare.level)
     yield Drawn(
         "differences",
         figure,
-        f"Paired differences from the baseline on the same resampled patients, with {level} "
-        f"intervals and p adjusted over all cells by Holm ({seeds_caption(study)}).",
+        "Paired differences from the baseline on the same resampled patients; p is adjusted "
+        f"over all cells within one metric by Holm ({basis(study, numbers)}).",
         f"Differences from the baseline in {', '.join(METRICS[m] for m in metrics)}",
     )
 
@@ -42,19 +41,23 @@ def _panel(
     axis.axvline(0, color=GREY, linewidth=0.8, zorder=0)
     for y, cell in enumerate(cells):
         row = numbers.comparison.get((cell.name, metric))
-        if row is None or absent(row["difference"]):
+        if row is None:
             continue
         value, colour = 100 * row["difference"], palette[cell.arm]
         if not absent(row["low"]):
             axis.plot([100 * row["low"], 100 * row["high"]], [y, y], color=colour)
         axis.plot(value, y, "o", color=colour, markersize=4)
         p = p_value(row["p_adjusted"])
-        text = f"p {p}" if p.startswith("<") else f"p = {p}"
         axis.annotate(
-            text, (value, y), (0, 4.5), textcoords="offset points", ha="center", fontsize=7
+            f"p {p}" if p.startswith("<") else f"p = {p}",
+            (value, y),
+            (0, 4.5),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7,
         )
     base = numbers.baselines[metric]
-    axis.set_xlabel(f"Δ {METRICS[metric]} (points)\nagainst {base.label if base else ''}")
+    axis.set_xlabel(f"Δ {METRICS[metric]}\n(points, against {base.label if base else ''})")
     axis.grid(axis="x")
-    axis.margins(x=0.12)
+    axis.margins(x=0.16)
     axis.tick_params(axis="y", length=0)

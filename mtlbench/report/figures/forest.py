@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.figures.style import TWO_COLUMNS, Drawn, colours
-from mtlbench.report.notes import seeds_caption
+from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers
-from mtlbench.report.text import METRICS, absent, level_text
+from mtlbench.report.text import METRICS, absent
 
 
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
@@ -23,11 +23,10 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         _panel(axis, study, numbers, metric)
     axes[0].set_yticks(range(len(cells)), [_label(study, cell) for cell in cells])
     axes[0].set_ylim(len(cells) - 0.5, -0.5)
-    level = level_text(study.config.compare.level)
     yield Drawn(
         "forest",
         figure,
-        f"Test values of every cell with {level} intervals ({seeds_caption(study)}).",
+        f"Test values of every cell; grey lines: the baselines’ ({basis(study, numbers)}).",
         f"Forest plot of {', '.join(METRICS[m] for m in metrics)} of {len(cells)} cells",
     )
 

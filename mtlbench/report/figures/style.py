@@ -1,6 +1,6 @@
 """One look for all figures, and files whose bytes depend on the data alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 DASHES = ("-", "--", ":", "-.")
 GREY = "#6b6b6b"
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "backend": "agg",
     "font.family": "DejaVu Sans",
     "font.size": 7.5,
@@ -68,10 +68,11 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A figure on disk: `folder/name.{pdf,svg,png}`."""
+    """A figure on disk: `folder/name.{pdf,svg,png}`; `wide` if it spans two columns."""
 
     name: str
     folder: Path
+    wide: bool
     caption: str
     alt: str
 
@@ -87,9 +88,12 @@ def styled() -> Iterator[None]:
 
 def save(drawn: Drawn, folder: Path) -> Saved:
     """Write a figure as PDF, SVG and PNG, without dates or versions."""
+    drawn.figure.draw_without_rendering()
+    drawn.figure.set_layout_engine("none")  # laid out once, not once per format
     for suffix, metadata in _METADATA.items():
         drawn.figure.savefig(folder / f"{drawn.name}.{suffix}", metadata=metadata)
-    return Saved(drawn.name, folder, drawn.caption, drawn.alt)
+    wide = drawn.figure.get_figwidth() > ONE_COLUMN
+    return Saved(drawn.name, folder, wide, drawn.caption, drawn.alt)
 
 
 def colours(study: Study) -> dict[str, str]:
@@ -114,8 +118,11 @@ def letters(axes: list[Axes]) -> None:
         axis.set_title(letter, loc="left", fontweight="bold")
 
 
-def place_legend(figure: Figure, axis: Axes, columns: int = 4) -> None:
-    """One legend below all panels."""
-    handles, labels = axis.get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))
+def place_legend(figure: Figure, axes: Iterable[Axes]) -> None:
+    """One legend below all panels, each label once."""
+    known: dict[str, Any] = {}
+    for axis in axes:
+        handles, labels = axis.get_legend_handles_labels()
+        known |= dict(zip(labels, handles, strict=True))
+    columns = 4 if max(map(len, known), default=0) < 30 else 2
+    figure.legend(known.values(), known, loc="outside lower center", ncols=columns)

@@ -1,7 +1,7 @@
 """A metric along a varied key: a curve with a band for numbers, points for names."""
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,115 +16,125 @@ from mtlbench.report.figures.style import (
     letters,
     place_legend,
 )
-from mtlbench.report.notes import seeds_caption
-from mtlbench.report.numbers import Numbers
-from mtlbench.report.text import METRICS, absent, level_text
+from mtlbench.report.notes import basis
+from mtlbench.report.numbers import Numbers, seed_values
+from mtlbench.report.text import METRICS, absent
 
 SHOWN = ("auc", "dice", "dice_lesions", "dice_any")
+WIDE = 50
+"""Ratio of the largest to the smallest value from which the axis is logarithmic."""
+MAX_TICKS = 6
+STEP = 0.12
+"""Distance between the lines' points of one name, in units of the axis."""
+
+SeedValues = Mapping[tuple[str, str], tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Cells of one arm that differ in the swept key alone."""
+
+    label: str
+    colour: str
+    cells: tuple[Cell, ...]
+    x: tuple[float, ...]
 
 
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     """A figure per varied key, named `sweep_<key>`."""
+    seeds = seed_values(study) if study.varied else {}
     for key in study.varied:
         cells = [cell for cell in study.complete if key in cell.values]
         metrics = [m for m in SHOWN if any(numbers.value(c, m) is not None for c in cells)]
         if not metrics:
             continue
-        figure = Figure(figsize=(TWO_COLUMNS, 2.6))
+        names = list(dict.fromkeys(cell.values[key] for cell in cells))
+        lines = _lines(study, cells, key, names)
+        figure = Figure(figsize=(TWO_COLUMNS, 2.6 if _numeric(names) else 3.0))
         axes = list(figure.subplots(1, len(metrics), squeeze=False)[0])
         for axis, metric in zip(axes, metrics, strict=True):
-            _panel(axis, study, numbers, key, metric)
+            for line in lines:
+                _draw_line(axis, line, numbers, metric, seeds, joined=_numeric(names))
+            _draw_baseline(axis, numbers, key, metric)
+            _scale(axis, names)
+            axis.grid(axis="y")
             axis.set(xlabel=short_key(key), ylabel=f"{METRICS[metric]} (%)")
         letters(axes)
-        place_legend(figure, axes[0], columns=3)
-        level = level_text(study.config.compare.level)
+        place_legend(figure, axes)
         yield Drawn(
             f"sweep_{key.replace('.', '_')}",
             figure,
-            f"Test metrics along {key}: values with pointwise {level} intervals "
-            f"({seeds_caption(study)}); dots are single seeds, dashed lines the baselines.",
+            f"Test metrics along {key} with pointwise intervals; rings: single seeds, dashed "
+            f"lines: the baselines ({basis(study, numbers)}).",
             f"{', '.join(METRICS[m] for m in metrics)} along {key}",
         )
 
 
-def _panel(axis: Axes, study: Study, numbers: Numbers, key: str, metric: str) -> None:
-    lines = _lines(study, key)
-    names = list(dict.fromkeys(cell.values[key] for _, cells in lines for cell in cells))
-    numeric = all(_is_number(name) for name in names)
-    palette = colours(study)
-    own = len({cells[0].arm for _, cells in lines}) == len(lines)
-    for i, (label, cells) in enumerate(lines):
-        known = [cell for cell in cells if numbers.value(cell, metric) is not None]
-        colour = palette[cells[0].arm] if own else PALETTE[i % len(PALETTE)]
-        shift = 0.0 if numeric else 0.12 * (i - (len(lines) - 1) / 2)
-        x = [float(c.values[key]) if numeric else names.index(c.values[key]) + shift for c in known]
-        _series(axis, numbers, metric, known, x, colour, label, numeric=numeric)
-    if not numeric:
+def _lines(study: Study, cells: Sequence[Cell], key: str, names: Sequence[str]) -> list[_Line]:
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        rest = [f"{short_key(k)}={v}" for k, v in cell.values.items() if k != key]
+        groups.setdefault(f"{cell.arm} [{', '.join(rest)}]" if rest else cell.arm, []).append(cell)
+    one_each = len({cells[0].arm for cells in groups.values()}) == len(groups)
+    lines = []
+    for i, (label, group) in enumerate(groups.items()):
+        colour = colours(study)[group[0].arm] if one_each else PALETTE[i % len(PALETTE)]
+        if _numeric(names):
+            group.sort(key=lambda cell: float(cell.values[key]))
+            x = tuple(float(cell.values[key]) for cell in group)
+        else:
+            shift = STEP * (i - (len(groups) - 1) / 2)
+            x = tuple(names.index(cell.values[key]) + shift for cell in group)
+        lines.append(_Line(label, colour, tuple(group), x))
+    return lines
+
+
+def _draw_line(
+    axis: Axes, line: _Line, numbers: Numbers, metric: str, seeds: SeedValues, *, joined: bool
+) -> None:
+    rows = [numbers.estimate[cell.name, metric] for cell in line.cells]
+    value, low, high = (
+        [float("nan") if absent(row[key]) else 100 * row[key] for row in rows]
+        for key in ("value", "low", "high")
+    )
+    if joined:
+        axis.fill_between(line.x, low, high, color=line.colour, alpha=0.18, linewidth=0)
+    else:
+        axis.vlines(line.x, low, high, color=line.colour)
+    style = "-o" if joined else "o"
+    axis.plot(line.x, value, style, color=line.colour, markersize=3.5, label=line.label)
+    for x, cell in zip(line.x, line.cells, strict=True):
+        dots = [100 * one for one in seeds[cell.name, metric]]
+        axis.plot([x] * len(dots), dots, "o", mfc="white", mec=line.colour, mew=0.6, ms=2.6)
+
+
+def _draw_baseline(axis: Axes, numbers: Numbers, key: str, metric: str) -> None:
+    """A dashed line where the baseline is not itself a point of the curve."""
+    base = numbers.baselines[metric]
+    if base is None or key in base.values:
+        return
+    value = 100 * (numbers.value(base, metric) or 0)
+    axis.axhline(value, color=GREY, linestyle="--", linewidth=0.8, zorder=0)
+    place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right"}
+    axis.annotate(base.label, (1, value), (-2, 2), color=GREY, fontsize=7, **place)
+
+
+def _scale(axis: Axes, names: Sequence[str]) -> None:
+    """Ticks where there are values, if they are few; logarithmic where they span decades."""
+    if not _numeric(names):
         axis.set_xticks(range(len(names)), names, rotation=30, ha="right")
         axis.set_xlim(-0.5, len(names) - 0.5)
-    base = numbers.baselines[metric]
-    if base is not None and key not in base.values:
-        value = 100 * (numbers.value(base, metric) or 0)
-        axis.axhline(value, color=GREY, linestyle="--", linewidth=0.8, zorder=0)
-        axis.annotate(
-            base.label,
-            (1, value),
-            (-2, 2),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            ha="right",
-            color=GREY,
-            fontsize=7,
-        )
-    axis.grid(axis="y")
+        return
+    values = sorted(map(float, names))
+    if values[0] > 0 and values[-1] / values[0] >= WIDE:
+        axis.set_xscale("log")
+    if len(values) <= MAX_TICKS:
+        axis.set_xticks(values, [f"{value:g}" for value in values])
+        axis.set_xticks([], minor=True)
 
 
-def _series(
-    axis: Axes,
-    numbers: Numbers,
-    metric: str,
-    cells: Sequence[Cell],
-    x: Sequence[float],
-    colour: str,
-    label: str,
-    *,
-    numeric: bool,
-) -> None:
-    rows = [numbers.estimate[cell.name, metric] for cell in cells]
-    value = [100 * row["value"] for row in rows]
-    low = [float("nan") if absent(row["low"]) else 100 * row["low"] for row in rows]
-    high = [float("nan") if absent(row["high"]) else 100 * row["high"] for row in rows]
-    if numeric:
-        axis.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-        axis.plot(x, value, "-o", color=colour, markersize=3.5, label=label)
-    else:
-        axis.vlines(x, low, high, color=colour)
-        axis.plot(x, value, "o", color=colour, markersize=4, label=label)
-    for position, cell in zip(x, cells, strict=True):
-        seeds = [100 * v for v in numbers.seed_values[cell.name, metric]]
-        axis.plot([position] * len(seeds), seeds, ".", color=colour, alpha=0.6, markersize=3)
-
-
-def _lines(study: Study, key: str) -> list[tuple[str, list[Cell]]]:
-    """Cells that differ in `key` alone, each group with its name."""
-    cells = [cell for cell in study.complete if key in cell.values]
-
-    def name(cell: Cell) -> str:
-        rest = [f"{short_key(k)}={v}" for k, v in cell.values.items() if k != key]
-        return f"{cell.arm} [{', '.join(rest)}]" if rest else cell.arm
-
-    groups = groupby(sorted(cells, key=name), key=name)
-    return [(label, _ordered(list(group), key)) for label, group in groups]
-
-
-def _ordered(cells: list[Cell], key: str) -> list[Cell]:
-    numeric = all(_is_number(cell.values[key]) for cell in cells)
-    return sorted(cells, key=lambda cell: float(cell.values[key])) if numeric else cells
-
-
-def _is_number(text: str) -> bool:
+def _numeric(names: Sequence[str]) -> bool:
     try:
-        float(text)
+        return bool([float(name) for name in names])
     except ValueError:
         return False
-    return True

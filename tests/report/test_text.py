@@ -1,0 +1,52 @@
+import pytest
+
+from mtlbench.report import text
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [
+        (1.0, "1.000"),
+        (0.012, "0.012"),
+        (0.001, "0.001"),
+        (0.00099, "<0.001"),
+        (1e-9, "<0.001"),
+        (None, "–"),
+        (float("nan"), "–"),
+    ],
+)
+def test_p_is_never_zero(p, shown):
+    assert text.p_value(p) == shown
+
+
+def test_numbers_read_in_percent():
+    assert text.estimate(0.8402, 0.801, 0.8733) == "84.0 [80.1, 87.3]"
+    assert text.estimate(1.0, None, None) == "100.0 [–]"
+    assert text.estimate(None, None, None) == "–"
+    assert text.difference(0.0265, -0.0101, 0.06) == "+2.6 [−1.0, +6.0]"
+    assert text.difference(-0.00001, float("nan"), float("nan")) == "0.0 [–]"
+
+
+def test_markdown_loses_its_meaning():
+    assert text.markdown("a|b_c*d`e") == r"a\|b\_c\*d\`e"
+    assert text.markdown("<script>") == r"\<script\>"
+    assert text.markdown("[x](http://y)") == r"[x]\(http://y)"
+    assert text.markdown("84.0 [80.1, 87.3]") == "84.0 [80.1, 87.3]"
+    assert text.markdown("a\nb") == "a b"
+
+
+def test_latex_loses_its_meaning():
+    assert text.latex(r"50 % of $a_b & \cmd{#}~^") == (
+        r"50 \% of \$a\_b \& \textbackslash{}cmd\{\#\}\textasciitilde{}\textasciicircum{}"
+    )
+    assert text.latex("−1 – a--b λ") == r"$-$1 \textendash{} a-{}-b $\lambda$"
+    assert text.latex("日\x07") == "??"
+
+
+@pytest.mark.parametrize("value", ["=1+1", "+a", "-a", "@a", "\ta", "\ra"])
+def test_spreadsheets_get_no_formula(value):
+    assert text.csv_text(value) == f"'{value}"
+
+
+def test_plain_text_stays():
+    assert text.csv_text("joint [loss.lambda=0.3]") == "joint [loss.lambda=0.3]"
