@@ -54,7 +54,7 @@ class Anatomy:
         width, height = self.pectoral
         t = y / height
         edge = width * (1 - t) * (1 + 0.35 * t)
-        return (edge - x) / np.hypot(1, width / height)
+        return np.asarray((edge - x) / np.hypot(1, width / height))
 
     def place(self, depth: float, lateral: float) -> tuple[float, float]:
         """Find the point that lies `depth` (0..1) of the way from nipple to chest wall.
@@ -87,13 +87,13 @@ def draw_anatomy(seed: int, number: int, patient: Patient, side: Side, view: Vie
     order = np.argsort(angle_A)
     angle_A, radius_A = angle_A[order], radius_A[order]
     radius_A = radius_A + _skin(rng, angle_A, radius_A, nipple, centre_y)
-    muscle_signal = float(rng.normal(1.2, 0.12))
+    muscle_signal = float(rng.normal(1.3, 0.14))
     area = _area(_BEHIND_MM + radius_A * np.cos(angle_A), centre_y + radius_A * np.sin(angle_A))
     return Anatomy(centre_y, angle_A, radius_A, nipple, pectoral, muscle_signal, area)
 
 
 def _area(x_A: Floats, y_A: Floats) -> float:
-    """Compute the area between the outline and the chest wall within the imaged field, in mm² (shoelace)."""
+    """Area in mm² between outline and chest wall within the imaged field (shoelace formula)."""
     x = np.clip(np.concatenate([[0], x_A, [0]]), 0, None)
     y = np.clip(np.concatenate([[y_A[0]], y_A, [y_A[-1]]]), 0, FIELD_MM)
     return 0.5 * abs(float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))))
@@ -121,8 +121,8 @@ def _cc(
     rng: np.random.Generator, size: float
 ) -> tuple[Floats, tuple[float, float], tuple[float, float] | None]:
     """Draw cranio-caudal: a superellipse on the chest wall, a little askew."""
-    half, depth = 98 * size * np.exp(rng.normal(0, 0.07)), 84 * size * np.exp(rng.normal(0, 0.10))
-    middle, shear, power = 115 + rng.normal(0, 7), rng.normal(0, 0.08), rng.uniform(1.75, 2.2)
+    half, depth = 94 * size * np.exp(rng.normal(0, 0.07)), 92 * size * np.exp(rng.normal(0, 0.10))
+    middle, shear, power = 115 + rng.normal(0, 7), rng.normal(0, 0.08), rng.uniform(1.6, 2.1)
     phi = np.linspace(-0.5, 0.5, 13) * np.pi
     x = depth * np.maximum(np.cos(phi), 0) ** (2 / power)
     y = half * np.sign(phi) * np.abs(np.sin(phi)) ** (2 / power)

@@ -102,8 +102,6 @@ def add_dots(image_HW: Image, dots: Dots, spacing_mm: float, gain: float = 1.0) 
     A dot below the pixel's size is widened and dimmed so that its volume is kept: at a low
     resolution it fades, it does not vanish.
     """
-    if dots.x_P.size == 0:
-        return
     height, width = image_HW.shape
     radius_P = dots.radius_P / spacing_mm
     wide_P = np.hypot(radius_P, _WIDEN)

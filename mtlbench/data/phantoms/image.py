@@ -11,11 +11,12 @@ from mtlbench.data.mammogram import Lesion, Polygon
 from mtlbench.data.phantoms.anatomy import FIELD_MM, Anatomy, Floats, draw_anatomy
 from mtlbench.data.phantoms.brushes import Image, add_dots
 from mtlbench.data.phantoms.difficulty import DIFFICULTIES
-from mtlbench.data.phantoms.lesions import Shape, draw_shapes
+from mtlbench.data.phantoms.lesions import draw_shapes
 from mtlbench.data.phantoms.patient import SIDES, VIEWS, Patient, Side, View, draw_patient, stream
+from mtlbench.data.phantoms.shape import Body, Shape
 from mtlbench.data.phantoms.tissue import draw_tissue
 
-FILMS = {"film A": (2.6, 1.04, 1.6), "film B": (2.3, 1.00, 2.2)}
+FILMS = {"film A": (2.7, 1.06, 1.2), "film B": (2.4, 1.02, 1.6)}
 """Slope and middle of the film's curve, and grain in grey levels at 0.2 mm, by scanner."""
 
 
@@ -55,8 +56,10 @@ def render(
     thickness = _thickness(anatomy, x_W, y_H)
     spread = float((signal * thickness)[thickness > 0].std())
     for shape in draw_shapes(seed, number, patient, anatomy, side, view, gains):
-        _add_mass(signal, shape, x_W, y_H, spread)
-        add_dots(signal, shape.dots, spacing, spread)
+        if shape.body is not None:
+            _add_body(signal, shape, shape.body, x_W, y_H, spread)
+        if shape.dots is not None:
+            add_dots(signal, shape.dots, spacing, spread)
     return _film(rng, signal * thickness, patient, spacing)
 
 
@@ -66,21 +69,21 @@ def _thickness(anatomy: Anatomy, x_W: Floats, y_H: Floats) -> Image:
     return np.asarray(1 - (1 - depth) ** 2.6, dtype=np.float32)
 
 
-def _add_mass(signal: Image, shape: Shape, x_W: Floats, y_H: Floats, spread: float) -> None:
-    """Add a mass's body, in place: a low dome that fades over the margin's width."""
-    if shape.amplitude == 0:
-        return
+def _add_body(
+    signal: Image, shape: Shape, body: Body, x_W: Floats, y_H: Floats, gain: float
+) -> None:
+    """Add a mass's body, in place."""
     out_N2 = shape.outline_N2 - (shape.x, shape.y)
     angle_N, radius_N = np.arctan2(out_N2[:, 1], out_N2[:, 0]), np.hypot(*out_N2.T)
-    reach = radius_N.max() + 4 * shape.margin_mm
+    reach = radius_N.max() + 4 * body.margin_mm
     rows = slice(*np.searchsorted(y_H, (shape.y - reach, shape.y + reach)))
     columns = slice(*np.searchsorted(x_W, (shape.x - reach, shape.x + reach)))
     dx, dy = x_W[columns] - shape.x, y_H[rows, None] - shape.y
     distance = np.hypot(dx, dy)
     edge = np.interp(np.arctan2(dy, dx), angle_N, radius_N, period=2 * np.pi)
-    fade = expit((edge - distance) / (0.5 * shape.margin_mm))
-    dome = 1.1 - 0.3 * np.minimum(distance / edge, 1) ** 2
-    signal[rows, columns] += (spread * shape.amplitude * fade * dome).astype(np.float32)
+    fade = expit((edge - distance) / (0.5 * body.margin_mm))
+    dome = 1 - body.dome * np.minimum(distance / edge, 1) ** 2
+    signal[rows, columns] += (gain * body.amplitude * fade * dome).astype(np.float32)
 
 
 def _film(

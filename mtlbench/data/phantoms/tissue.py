@@ -34,7 +34,8 @@ def draw_tissue(
     """Draw attenuation at full thickness at every pixel centre; `texture` is a gain on contrast."""
     n, spacing = y_H.size, FIELD_MM / y_H.size
     columns = np.arange(x_W.size) % n
-    cloud, fibre = power_law_pair(rng, n, 3.0, 8.0)
+    beta = 2.4 + 0.2 * int(rng.integers(6))
+    cloud, fibre = power_law_pair(rng, n, beta, 8.0)
     blobs = [blob[:, columns] for blob in power_law_pair(rng, n, 5.0, 3.0)]
     drift = [field[:, columns] for field in power_law_pair(rng, n, 5.0, 4.0)]
     webs = power_law_pair(rng, n, 4.4, 6.0)
@@ -43,17 +44,17 @@ def draw_tissue(
     behind, across = _towards_nipple(anatomy, x_W, y_H)
     place = _place(behind, across, drift, spacing)
     fibre = sample(fibre, place)
-    strands = sum(threads(web, place, spacing, 1.0, 0.45) for web in webs)
+    strands = sum(threads(web, place, spacing, 1.4, 0.45) for web in webs)
     uneven = 0.2 * fibre + 0.15 * cloud
     gland = _gland(patient, anatomy, behind, across, [blob + uneven for blob in blobs])
     patchy = np.clip(0.5 + 0.7 * drift[0] + 0.5 * fibre, 0, 2)
     detail = (
         patient.gland_contrast * gland * (0.42 + 0.035 * cloud + 0.035 * fibre)
         + 0.018 * (cloud + fibre)
-        + 0.04 * strands * patchy * (0.7 + 0.4 * gland)
+        + 0.05 * strands * patchy * (0.7 + 0.4 * gland)
     )
     signal = np.asarray(1 + texture * detail, dtype=np.float32)
-    signal += np.float32(rng.normal(0.06, 0.1)) * np.exp(-x_W / 45).astype(np.float32)
+    signal += np.float32(rng.normal(0.12, 0.13)) * np.exp(-x_W / 45).astype(np.float32)
     add_dots(signal, _vessels(rng, anatomy), spacing, texture)
     return _with_muscle(signal, anatomy, cloud, x_W, y_H)
 
@@ -83,8 +84,8 @@ def _gland(
     """Draw the share of glandular tissue: two layers of soft blobs in a disc behind the nipple."""
     depth = anatomy.nipple[0]
     disc = ((behind - 0.45 * depth) / (0.6 * depth)) ** 2 + (across / (0.72 * depth)) ** 2
-    bias = GLAND_BIAS[patient.density] + patient.gland_bias - 1.5 * disc
-    layers = [0.5 * expit(1.8 * (1.1 * field + bias)) for field in fields]
+    bias = GLAND_BIAS[patient.density] + patient.gland_bias + 0.3 - 1.9 * disc
+    layers = [0.5 * expit(2.0 * (1.1 * field + bias)) for field in fields]
     return np.asarray(sum(layers), dtype=np.float32)
 
 
