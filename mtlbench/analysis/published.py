@@ -1,0 +1,115 @@
+"""Numbers of the literature, each with its protocol: what makes it comparable or not."""
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from mtlbench.config import Fraction, Positive, Strict, faults
+from mtlbench.errors import StudyError
+
+PROTOCOL = (
+    "dataset",
+    "version",
+    "label_rule",
+    "level",
+    "input",
+    "split",
+    "views",
+    "ensemble",
+    "metric_definition",
+)
+"""The fields that must agree before two numbers are compared."""
+
+
+class PublishedRow(Strict):
+    """One number: a model or strategy, a metric, and the uncertainty that the source states."""
+
+    name: str
+    metric: Literal["auc", "dice"]
+    value: Fraction
+    low: Fraction | None = None
+    high: Fraction | None = None
+    sd: Fraction | None = None
+    sd_of: str | None = None
+    n: Positive | None = None
+    n_positive: Positive | None = None
+    n_negative: Positive | None = None
+
+
+class PublishedEntry(Strict):
+    """The numbers that a source gives by one protocol; a field that it does not state is None."""
+
+    id: str
+    paper: str
+    year: int | None = None
+    status: Literal["verified", "secondary", "unverified"]
+    source: str
+    dataset: str | None = None
+    version: str | None = None
+    label_rule: str | None = None
+    level: Literal["image", "breast", "case", "patient", "lesion"] | None = None
+    input: str | None = None
+    split: str | None = None
+    views: str | None = None
+    ensemble: str | None = None
+    metric_definition: str | None = None
+    rows: tuple[PublishedRow, ...] = Field((), strict=False)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it may be drawn: somebody has read its source."""
+        return self.status != "unverified"
+
+
+def load_published(extra: Path | None = None) -> dict[str, PublishedEntry]:
+    """Read the registry by id; `extra`, a TOML file of the same form, adds entries or replaces.
+
+    Raises:
+        StudyError: where `extra` is not such a file, with a line per fault.
+
+    """
+    registry = resources.files("mtlbench.analysis").joinpath("published.toml")
+    entries = _parse(registry.read_text(encoding="utf-8"), "published.toml")
+    if extra is not None:
+        try:
+            text = extra.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise StudyError(f"{extra}: cannot be read: {error}") from None
+        entries |= _parse(text, str(extra))
+    return entries
+
+
+def _parse(text: str, where: str) -> dict[str, PublishedEntry]:
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{where}: not valid TOML: {error}") from None
+    if stray := [key for key, table in tables.items() if not isinstance(table, dict)]:
+        raise StudyError(f"{where}: {stray[0]}: must be the table of an entry")
+    named = {key: {"id": key, **table} for key, table in tables.items()}
+    try:
+        return TypeAdapter(dict[str, PublishedEntry]).validate_python(named)
+    except ValidationError as error:
+        raise StudyError("\n".join(f"{where}: {line}" for line in faults(error))) from None
+
+
+def mismatches(entry: PublishedEntry, protocol: Mapping[str, str]) -> list[str]:
+    """Say why a published number is not comparable with ours; empty where it is.
+
+    Args:
+        entry: of the registry.
+        protocol: our own values of the fields in `PROTOCOL`. A field that either side does not
+            state counts as a mismatch; texts are compared without regard to case.
+
+    """
+    lines = []
+    for field in PROTOCOL:
+        theirs, ours = getattr(entry, field), protocol.get(field)
+        if theirs is None or ours is None or theirs.casefold() != ours.casefold():
+            there, here = theirs or "not stated", ours or "not stated"
+            lines.append(f"{field}: {there} in the paper, {here} here")
+    return lines
