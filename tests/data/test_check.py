@@ -1,0 +1,97 @@
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mtlbench.config import DataConfig
+from mtlbench.data.adapters import folder
+from mtlbench.data.check import check, errors
+from mtlbench.data.mammogram import Circle, Finding, Index, Lesion, Mammogram, Polygon
+
+
+def image(seed, shape=(20, 30)):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def mammogram(name, pixels, **fields):
+    height, width = fields.pop("size", pixels.shape)
+    fields = {"patient_id": name, "origin": "list.csv", "row": int(name[1:]), **fields}
+    return Mammogram(name, pixels=partial(np.copy, pixels), height=height, width=width, **fields)
+
+
+def test_a_sound_set_has_no_findings(small_folder):
+    assert check(folder.read(small_folder, DataConfig())) == []
+
+
+def test_jobs_do_not_change_the_findings(small_folder):
+    path = small_folder / "images" / "i03.png"
+    path.write_bytes(path.read_bytes()[:300])
+    index = folder.read(small_folder, DataConfig())
+    assert check(index, jobs=2) == check(index, jobs=1)
+
+
+def test_unreadable_image_mask_of_another_size_and_both_at_their_rows(small_folder):
+    path = small_folder / "images" / "i03.png"
+    path.write_bytes(path.read_bytes()[:300])
+    Image.fromarray(np.zeros((40, 31), dtype=np.uint8)).save(small_folder / "masks" / "i05.png")
+    found = check(folder.read(small_folder, DataConfig()))
+    assert [(f.level, f.file, f.row) for f in found] == [
+        ("error", "manifest.csv", 7),
+        ("error", "manifest.csv", 5),
+    ]
+    assert "the mask is 40 x 31 and the image 40 x 30" in found[0].message
+    assert "i03.png: damaged or truncated" in found[1].message
+
+
+def test_size_must_be_as_indexed():
+    [found] = check(Index([mammogram("i1", image(0), size=(20, 31))], []))
+    assert found == Finding(
+        "error", "list.csv", 1, "i1: must have (20, 31) pixels as indexed, but got (20, 30)"
+    )
+
+
+def test_equal_ids_and_patients_in_two_splits_name_both_places():
+    images = [
+        mammogram("i1", image(0), patient_id="anna", split="train"),
+        mammogram("i2", image(1), patient_id="anna", split="test"),
+        mammogram("i2", image(2), patient_id="bea", row=3),
+    ]
+    found = check(Index(images, []))
+    assert [str(f) for f in found] == [
+        "list.csv:2: i2: patient anna must be in one split, but is in test here and in train at "
+        "list.csv:1",
+        "list.csv:3: i2: image_id must be unique, but is that of list.csv:2",
+    ]
+    assert errors(found) == found
+
+
+@pytest.mark.parametrize(("label", "level"), [(0, "error"), (1, "note"), (None, "error")])
+def test_equal_pixels(label, level):
+    images = [mammogram("i1", image(0), label=1), mammogram("i2", image(0), label=label)]
+    [found] = check(Index(images, []))
+    assert (found.level, found.row) == (level, 2)
+    assert "same pixels as i1 at list.csv:1" in found.message
+
+
+def test_equal_bytes_of_another_shape_are_no_duplicate():
+    pixels = image(0, (20, 20))
+    other = pixels.reshape(10, 40)
+    assert check(Index([mammogram("i1", pixels), mammogram("i2", other)], [])) == []
+
+
+@pytest.mark.parametrize(
+    ("outline", "message"),
+    [
+        (Circle(10, 10, 5), None),
+        (Circle(1, 10, 5), "partly outside"),
+        (Circle(-9, 10, 5), "covers no pixel"),
+        (Polygon(((1, 1), (29, 1), (29, 19))), None),
+        (Polygon(((1, 1), (31, 1), (31, 19))), "partly outside"),
+    ],
+)
+def test_outlines_off_the_image_are_notes(outline, message):
+    lesion = Lesion("mass", "benign", outline)
+    found = check(Index([mammogram("i1", image(0), lesions=(lesion,))], []))
+    assert [f.level for f in found] == ([] if message is None else ["note"])
+    assert all(message in f.message for f in found)
