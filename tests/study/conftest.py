@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+
+from mtlbench.config import load_study
+from mtlbench.study.data import load_data
+from mtlbench.study.design import build_design, expand
+
+STUDY = """
+name = "tiny"
+dataset = "phantom"
+seeds = [0, 1]
+baseline = { auc = "cls", dice = "seg" }
+[data]
+size = [32, 24]
+patients = 16
+difficulty = "easy"
+[budget]
+rule = "per-stage"
+epochs = 2
+[base.model]
+backbone = "small"
+output_stride = 8
+[base.optim]
+batch_size = 8
+[[arms]]
+name = "cls"
+set = { strategy = "cls" }
+[[arms]]
+name = "seg"
+set = { strategy = "seg" }
+[[arms]]
+name = "sequential"
+set = { strategy = "sequential" }
+[[arms]]
+name = "joint"
+set = { strategy = "joint" }
+"""
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _cache(cache, monkeypatch):
+    monkeypatch.setenv("MTLBENCH_CACHE", str(cache))
+
+
+@pytest.fixture
+def study_file(tmp_path):
+    """Write the tiny study, with replacements, and give its path."""
+
+    def write(*replacements: tuple[str, str]) -> Path:
+        text = STUDY
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / "tiny.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def design_of(study_file):
+    """Give the design of the tiny study, with replacements."""
+
+    def make(*replacements: tuple[str, str]):
+        study = load_study(study_file(*replacements))
+        return build_design(study, expand(study), load_data(study, {}))
+
+    return make
