@@ -21,6 +21,7 @@ Data = Annotated[
     list[str] | None, typer.Option("--data", metavar="NAME=DIR", help="Folder of a data set.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print data as JSON on stdout.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ResultsFolder = Annotated[Path, typer.Argument(metavar="RESULTS/STUDY")]
 
 
@@ -61,11 +62,15 @@ def check(study: StudyName) -> None:
 
 @app.command(epilog="Example: mtlbench study plan lambda --json")
 def plan(
-    study: StudyName, results: Results = Path("results"), data: Data = None, as_json: Json = False
+    study: StudyName,
+    results: Results = Path("results"),
+    data: Data = None,
+    device: Device = "auto",
+    as_json: Json = False,
 ) -> None:
     """Show the cells and runs, which are done or shared, and what they will cost."""
     session = _open(study, results, data)
-    _print_plan(_plan(session), session.folder, as_json)
+    _print_plan(_plan(session, device), session.folder, as_json)
 
 
 @app.command(
@@ -75,7 +80,7 @@ def run(
     study: StudyName,
     results: Results = Path("results"),
     data: Data = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time.")] = None,
     executor: Annotated[str, typer.Option(help="Where runs are computed: local.")] = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, run nothing.")] = False,
@@ -90,7 +95,7 @@ def run(
         raise StudyError(f"--executor must be one of {', '.join(EXECUTORS)}, but got {executor!r}")
     session = _open(study, results, data)
     if dry_run:
-        _print_plan(_plan(session), session.folder, as_json)
+        _print_plan(_plan(session, device), session.folder, as_json)
         return
     console = Console(stderr=True)
     devices = choose_devices(device, jobs, session.study.resources.threads)
@@ -98,7 +103,7 @@ def run(
     for name, reason in failures.items():
         console.print(f"{name} failed: {reason}", highlight=False, markup=False)
     report = build(session.folder) if len(failures) < len(session.design.runs) else None
-    outcome = _plan(session) | {"report": None if report is None else str(report)}
+    outcome = _counts(session) | {"report": None if report is None else str(report)}
     if as_json:
         print(json.dumps(outcome, indent=2))
     elif report is not None:
@@ -141,11 +146,21 @@ def _open(study: str, results: Path, data: list[str] | None) -> "Session":
     return open_session(find_study(study), results, places, Console(stderr=True))
 
 
-def _plan(session: "Session") -> dict[str, Any]:
+def _counts(session: "Session") -> dict[str, Any]:
     from mtlbench.study.status import plan as make_plan
 
     _, rows = session.design.cells_table()
     return make_plan(rows, session.folder)
+
+
+def _plan(session: "Session", device: str) -> dict[str, Any]:
+    from mtlbench.study.cost import estimate_s
+    from mtlbench.study.session import choose_devices
+
+    study = session.study
+    workers = choose_devices(device, None, study.resources.threads)
+    seconds = estimate_s(session.design, session.folder, study.data.size, workers[0])
+    return _counts(session) | {"estimated_s": round(seconds / len(workers), 1)}
 
 
 def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
@@ -167,6 +182,9 @@ def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if "estimated_s" in plan:
+        minutes = plan["estimated_s"] / 60
+        console.print(f"left to train: about {minutes:.1f} minutes on this machine", highlight=False)
     for row in plan["rows"]:
         if row["error"]:
             console.print(f"{row['hash']}: {row['error']}", highlight=False, markup=False)

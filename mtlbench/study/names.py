@@ -25,9 +25,9 @@ def check_names(study: StudyConfig, cells: Iterable["Cell"]) -> list[str]:
         lines += _unknown("strategy", config.strategy, STRATEGIES, cell.label)
         lines += _unknown("model.backbone", config.model.backbone, BACKBONES, cell.label)
         lines += _unknown("loss.segmentation", config.loss.segmentation, LOSSES, cell.label)
-    registry = load_published()
+    verified = [name for name, entry in load_published().items() if entry.enabled]
     for name in study.compare.published:
-        lines += _unknown("compare.published", name, registry)
+        lines += _unknown("compare.published", name, verified)
     if isinstance(study.baseline, dict):
         for metric in study.baseline:
             lines += _unknown("baseline", metric, BASELINE_METRICS)
