@@ -89,7 +89,7 @@ def read_table(path: Path) -> pd.DataFrame:
 def _recipe(path: Path) -> dict[str, Any]:
     try:
         recipe: dict[str, Any] = read_json(path)
-        schema = recipe["schema"]
+        schema, *_ = (recipe[key] for key in ("schema", "n", "size", "dtype", "files"))
     except (OSError, json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError):
         raise DataError(f"{path}: must be the recipe of a prepared data set") from None
     if schema != PREPARED_SCHEMA:

@@ -181,7 +181,8 @@ def _pathologies(row: ManifestRow, column: str) -> set[str]:
     words = [word.strip().lower() for word in re.split(r"[+|]", row.text(column)) if word.strip()]
     for word in words:
         if word not in _PATHOLOGIES:
-            row.error(f"{column} must be of {', '.join(_PATHOLOGIES)}, but got {word!r}")
+            known = ", ".join(["0", "1", *_PATHOLOGIES] if column == "label" else _PATHOLOGIES)
+            row.error(f"{column} must be of {known}, but got {word!r}")
     return {_PATHOLOGIES[word] for word in words if word in _PATHOLOGIES}
 
 
