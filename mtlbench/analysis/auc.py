@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtlbench.analysis.frame import Cases, Floats, Indices
+from mtlbench.analysis.align import Cases
+from mtlbench.analysis.frame import Floats, Indices
 from mtlbench.analysis.resample import Counts, Draw, Rows
 
 

@@ -8,7 +8,8 @@ from itertools import chain
 
 import numpy as np
 
-from mtlbench.analysis.frame import Arm, Floats
+from mtlbench.analysis.align import Arm
+from mtlbench.analysis.frame import Floats
 from mtlbench.analysis.intervals import Estimate
 from mtlbench.analysis.resample import Counts, Draw, patient_counts
 from mtlbench.analysis.statistic import Kernel, Statistic

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mtlbench.analysis.align import Arm, align
 from mtlbench.analysis.bootstrap import Key, bootstrap
-from mtlbench.analysis.frame import Arm, Floats, align
+from mtlbench.analysis.frame import Floats
 from mtlbench.analysis.intervals import (
     IDENTITY,
     LOGIT,
@@ -82,7 +83,8 @@ def compare(
     """
     bases = _baselines(frames, baseline, metrics)
     _check_numbers(level, resamples, seed)
-    cases, arms = align(frames)
+    dice = [metric for metric in metrics if metric != "auc"]
+    cases, arms = align(frames, scores="auc" in metrics, masks=bool(dice))
     statistics = [build(metric, cases, arms) for metric in metrics]
     found = bootstrap(statistics, bases, arms, len(cases.patients), resamples, seed)
     estimates, comparisons, warnings = [], [], []

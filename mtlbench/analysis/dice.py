@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mtlbench.analysis.frame import Cases, Floats, Indices
+from mtlbench.analysis.align import Cases
+from mtlbench.analysis.frame import Floats, Indices, Mask
 from mtlbench.analysis.resample import Draw, Rows
 from mtlbench.config import CLASSES
 from mtlbench.metrics import any_lesion, image_dice
@@ -39,7 +39,7 @@ def class_names(metric: str, classes: Sequence[int]) -> tuple[str, ...]:
     return (LESION,) if metric == "dice_any" else tuple(CLASSES[k] for k in classes)
 
 
-def dice_rows(cases: Cases, masked_N: NDArray[np.bool_]) -> Rows:
+def dice_rows(cases: Cases, masked_N: Mask) -> Rows:
     """One row for each patient with a mask, by fold."""
     folds = np.unique(cases.fold_N)
     return Rows(

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-from mtlbench.analysis.frame import Floats
+from mtlbench.analysis.frame import Floats, Mask
 
 NO_VARIANCE = 1e-24
 """A variance below this is rounding: the standard error of a metric in [0, 1] is below 1e-12."""
@@ -159,7 +158,7 @@ def _t_interval(
     return Interval(low, high, max(p, 1 / (estimate.value_B.size + 1)))
 
 
-def _defined(estimate: Estimate) -> NDArray[np.bool_]:
+def _defined(estimate: Estimate) -> Mask:
     """Resamples with a value and a standard error: one at 0 or 1 has none."""
     with np.errstate(invalid="ignore"):
         return np.isfinite(estimate.value_B) & (estimate.variance_B > NO_VARIANCE)

@@ -6,7 +6,8 @@ N = cases of one seed and fold, T = distinct thresholds, F = false-positive rate
 import numpy as np
 import pandas as pd
 
-from mtlbench.analysis.frame import Cases, Floats, align
+from mtlbench.analysis.align import Cases, align
+from mtlbench.analysis.frame import Floats
 from mtlbench.analysis.resample import Counts, patient_counts
 from mtlbench.errors import DataError
 
@@ -33,7 +34,7 @@ def roc_band(
         DataError: where the frame is faulty, has no scores or lacks a class.
 
     """
-    cases, (arm,) = align({"predictions": frame})
+    cases, (arm,) = align({"predictions": frame}, masks=False)
     if arm.score_SN is None or cases.label_N is None:
         raise DataError("a ROC curve needs scores and labels")
     curves = [

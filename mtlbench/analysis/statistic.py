@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mtlbench.analysis.align import Arm, Cases
 from mtlbench.analysis.auc import AucKernel, auc_rows, split_classes
 from mtlbench.analysis.dice import DiceKernel, class_names, classes_of, dice_rows, ratio_terms
-from mtlbench.analysis.frame import Arm, Cases, Floats, Indices
+from mtlbench.analysis.frame import Floats, Indices, Mask
 from mtlbench.analysis.resample import Draw, Rows
 from mtlbench.config import CLASSES
 
@@ -133,7 +133,7 @@ def _absent(
     classes: Sequence[int],
     true_NK: Floats,
     arms: Sequence[Arm],
-    masked_N: NDArray[np.bool_],
+    masked_N: Mask,
 ) -> list[str]:
     """Say what the mean over classes leaves out, once: for the metric that averages all."""
     if metric != "dice":
