@@ -12,8 +12,9 @@ import pandas as pd
 from mtlbench.report import html, latex, markdown
 from mtlbench.report.collect import read_study
 from mtlbench.report.figures import draw_all
-from mtlbench.report.notes import table_notes
+from mtlbench.report.notes import full_notes, tasks_notes
 from mtlbench.report.numbers import measure
+from mtlbench.report.published import published, published_table
 from mtlbench.report.tables import full_table, tasks_table, tidy_table
 from mtlbench.report.text import csv_text
 
@@ -37,8 +38,13 @@ def build(study_folder: Path, *, images: bool = True) -> Path:
     """
     study = read_study(study_folder)
     numbers = measure(study)
-    notes = table_notes(study, numbers)
-    tables = [tasks_table(study, numbers, ()), full_table(study, numbers, notes)]
+    others, unknown = published(study, numbers)
+    tables = [
+        tasks_table(study, numbers, tasks_notes(study, numbers)),
+        *map(published_table, others),
+        full_table(study, numbers, full_notes(study, numbers)),
+    ]
+    warnings = (*unknown, *numbers.warnings)
     with _swapped(study_folder / "report") as folder:
         _write_csv(folder / "table.csv", tidy_table(study, numbers))
         _write_csv(folder / "estimates.csv", numbers.estimates)
@@ -46,7 +52,7 @@ def build(study_folder: Path, *, images: bool = True) -> Path:
         _write(folder / "table.md", markdown.document(study.config.name, tables))
         _write(folder / "table.tex", latex.document(tables))
         drawn = draw_all(study, numbers, folder / "figures", images=images)
-        _write(folder / "index.html", html.page(study, numbers, tables, drawn))
+        _write(folder / "index.html", html.page(study, numbers, tables, drawn, warnings))
     return study_folder / "report"
 
 

@@ -70,7 +70,7 @@ class Cell:
     def before(self) -> pd.DataFrame | None:
         """The same from the runs that these start from; None where there are none."""
         pairs = [(run, run.before) for run in self.runs if run.before is not None]
-        whole = len(pairs) == len(self.runs) and all(b.state() == "complete" for _, b in pairs)
+        whole = len(pairs) == len(self.runs) and all(_usable(folder) for _, folder in pairs)
         return _frame(pairs) if pairs and whole else None
 
     @property
@@ -183,31 +183,36 @@ def _cases(folder: Path) -> pd.DataFrame:
 
 
 def _cell(folder: Path, rows: pd.DataFrame) -> Cell:
-    first = rows.iloc[0]
-    keys = [name for name in rows if name not in DESIGN_COLUMNS and first[name] != ""]
-    runs = [_run(folder, row) for row in rows.to_dict("records")]
-    planned = tuple(dict.fromkeys(int(seed) for seed in rows["seed"]))
-    whole = {
-        seed
-        for seed in planned
-        if all(run for run, s in zip(runs, rows["seed"], strict=True) if int(s) == seed)
-    }
+    lines = [{str(key): text for key, text in row.items()} for row in rows.to_dict("records")]
+    first = lines[0]
+    runs = [_run(folder, line) for line in lines]
+    broken = {int(line["seed"]) for line, run in zip(lines, runs, strict=True) if run is None}
     return Cell(
         name=first["cell"],
         arm=first["arm"],
-        values={str(key): first[key] for key in keys},
-        planned=planned,
-        runs=tuple(run for run in runs if run is not None and run.seed in whole),
+        values={key: v for key, v in first.items() if key not in DESIGN_COLUMNS and v != ""},
+        planned=tuple(dict.fromkeys(int(line["seed"]) for line in lines)),
+        runs=tuple(run for run in runs if run is not None and run.seed not in broken),
     )
 
 
-def _run(folder: Path, row: Mapping[Any, str]) -> Run | None:
+def _run(folder: Path, row: Mapping[str, str]) -> Run | None:
     run = RunFolder(folder / "runs" / row["hash"])
-    if run.state() != "complete":
+    if not _usable(run):
         return None
     before = RunFolder(folder / "runs" / row["starts_from"]) if row["starts_from"] else None
     fold = int(row["fold"]) if row["fold"] else None
     return Run(int(row["seed"]), fold, int(row["steps"]), run, before, run.record(), run.config())
+
+
+def _usable(run: RunFolder) -> bool:
+    """Whether the run is complete and what the report reads is whole; weights may be gone."""
+    record = run.record()
+    return record.get("state") == "complete" and all(
+        (run.path / name).is_file()
+        and (run.path / name).stat().st_size == record["files"][name]["bytes"]
+        for name in ("predictions.csv", "history.csv")
+    )
 
 
 def _frame(pairs: list[tuple[Run, RunFolder]]) -> pd.DataFrame:

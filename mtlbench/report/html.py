@@ -1,6 +1,7 @@
 """`index.html`: one file, style and figures inside, that fetches nothing and runs nothing."""
 
 from base64 import b64encode
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
@@ -20,7 +21,13 @@ RASTER = ("cases",)
 """Figures of images: they go in as PNG, all others as SVG."""
 
 
-def page(study: Study, numbers: Numbers, tables: list[Table], drawn: list[Saved]) -> str:
+def page(
+    study: Study,
+    numbers: Numbers,
+    tables: list[Table],
+    drawn: list[Saved],
+    warnings: tuple[str, ...],
+) -> str:
     """The whole page; every text is escaped by the template engine."""
     environment = Environment(
         loader=PackageLoader("mtlbench.report", "."),
@@ -37,7 +44,7 @@ def page(study: Study, numbers: Numbers, tables: list[Table], drawn: list[Saved]
             facts=_facts(study, numbers),
             tables=tables,
             figures=[_figure(saved) for saved in drawn],
-            warnings=numbers.warnings,
+            warnings=warnings,
             provenance=_provenance(study),
             runs=_runs(study),
             style=style,
@@ -73,24 +80,22 @@ def _facts(study: Study, numbers: Numbers) -> list[tuple[str, str]]:
 
 
 def _provenance(study: Study) -> list[tuple[str, str]]:
-    records = [run.record for cell in study.complete for run in cell.runs]
-    seconds = sum(
-        float(record["wall_s"])
-        for record in {
-            run.folder.name: run.record for c in study.complete for run in c.runs
-        }.values()
-    )
-    versions = {f"{k} {v}" for record in records for k, v in record["versions"].items()}
-    data = study.config.data.model_dump(mode="json")
+    runs = {run.folder.name: run for cell in study.complete for run in cell.runs}.values()
+    versions = {f"{name} {v}" for run in runs for name, v in run.record["versions"].items()}
+    height, width = study.config.data.size
     return [
         ("Versions", ", ".join(sorted(versions))),
-        ("Device", ", ".join(sorted({str(record["device"]) for record in records}))),
-        ("Git commit", ", ".join(sorted({str(record["git_commit"]) for record in records}))),
-        ("Training time", f"{seconds:.0f} s in all"),
-        ("Recipe of the data", digest(dict(study.recipe))),
-        ("Split", f"{data['split']}, seed {data['split_seed']}"),
+        ("Device", _each(run.record["device"] for run in runs)),
+        ("Git commit", _each(run.record["git_commit"] for run in runs)),
+        ("Training time", f"{sum(run.record['wall_s'] for run in runs):.0f} s, {len(runs)} runs"),
+        ("Data", f"{study.recipe['adapter']}, prepared at {height} × {width}"),
+        ("Recipe", digest(dict(study.recipe))),
         ("Classes", ", ".join(f"{i} {name}" for i, name in enumerate(CLASSES))),
     ]
+
+
+def _each(values: Iterable[object]) -> str:
+    return ", ".join(sorted({str(value) for value in values}))
 
 
 def _runs(study: Study) -> list[tuple[str, ...]]:

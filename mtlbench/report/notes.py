@@ -15,20 +15,26 @@ _BUDGET = {
 }
 
 
-def table_notes(study: Study, numbers: Numbers) -> tuple[str, ...]:
+def tasks_notes(study: Study, numbers: Numbers) -> tuple[str, ...]:
+    """What the small table needs to stand alone."""
+    notes = (_method(study, numbers), _bold(study), _seeds(study), _chosen(study), _missing(study))
+    return tuple(note for note in notes if note)
+
+
+def full_notes(study: Study, numbers: Numbers) -> tuple[str, ...]:
     """Method, metrics, split, budget, seeds and what is missing: one sentence or two each."""
-    notes = [
+    notes = (
         _method(study, numbers),
-        _comparison(study, numbers),
+        _comparison(numbers),
+        _bold(study),
         _dice(numbers),
         _split(study),
         _budget(study),
         _seeds(study),
         _chosen(study),
         _undefined(numbers),
-    ]
-    if study.missing:
-        notes.append(f"Missing, since no run of theirs is complete: {'; '.join(study.missing)}.")
+        _missing(study),
+    )
     return tuple(note for note in notes if note)
 
 
@@ -72,20 +78,23 @@ def _method(study: Study, numbers: Numbers) -> str:
     )
 
 
-def _comparison(study: Study, numbers: Numbers) -> str:
-    lines = []
+def _comparison(numbers: Numbers) -> str:
+    lines = [
+        "Δ: paired difference from the baseline on the same resampled patients. Holm p: adjusted "
+        "over all cells within one metric. Positives: cancers for AUC, cases with a lesion for "
+        "Dice."
+    ]
     for metric in numbers.metrics():
         if numbers.baselines[metric] is None:
             lines.append(f"{text.METRICS[metric]} has no comparison: its baseline has no value.")
-    alpha = f"{1 - study.config.compare.level:g}"
-    return " ".join(
-        [
-            "Δ: paired difference from the baseline on the same resampled patients. Holm p: "
-            "adjusted over all cells within one metric. Bold: the best value, where its "
-            f"difference from the baseline is supported (Holm p < {float(alpha):.2g}). Positives: "
-            "cancers for AUC, cases with a lesion for Dice.",
-            *lines,
-        ]
+    return " ".join(lines)
+
+
+def _bold(study: Study) -> str:
+    alpha = 1 - study.config.compare.level
+    return (
+        "Bold: the best value, where its difference from the baseline is supported "
+        f"(Holm p < {alpha:.2g})."
     )
 
 
@@ -153,3 +162,9 @@ def _undefined(numbers: Numbers) -> str:
         f"Resamples in which a metric is undefined are left out: at most {worst['n_undefined']:g} "
         f"({text.METRICS[worst['metric']]} of {worst['cell']})."
     )
+
+
+def _missing(study: Study) -> str:
+    if not study.missing:
+        return ""
+    return f"Missing, since their runs are not complete: {'; '.join(study.missing)}."

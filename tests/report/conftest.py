@@ -1,5 +1,6 @@
 """A results folder made with numpy alone: scores, counts, histories and panels of a fake study."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from mtlbench.records import RunFolder, digest, write_csv, write_json
+from mtlbench.report import build
 
 COUNTS = [f"{kind}_{k}" for kind in ("true", "pred", "both") for k in range(5)]
 HEAD = """name = "{name}"
@@ -20,6 +22,7 @@ rule = "per-stage"
 epochs = 6
 [compare]
 resamples = 200
+published = ["le2019-table1"]
 {compare}
 """
 ARM = '[[arms]]\nname = "{name}"\nset = {{ strategy = "{strategy}" }}\n'
@@ -100,7 +103,7 @@ def make_panels(cases, strategy, frame, rng):
         case = test[test["kind"] == kind].iloc[0]
         disc = (rows - 30) ** 2 + (columns - 18) ** 2 <= 49
         moved = (rows - 33) ** 2 + (columns - 20) ** 2 <= 36
-        images.append((breast * (90 + 30 * np.sin(rows / 7) + 60 * (disc & (kind > 0)))))
+        images.append(breast * (90 + 30 * np.sin(rows / 7) + 60 * (disc & (kind > 0))))
         truths.append(disc * kind)
         preds.append(moved * (kind or int(rng.integers(0, 2))))
         picked.append(frame[frame["image_id"] == case["image_id"]].iloc[0])
@@ -217,11 +220,57 @@ def write_sweep_study(folder, seeds=(0, 1), choose='choose = "val.auc"'):
     return folder
 
 
-@pytest.fixture
-def arms_study(tmp_path) -> Path:
-    return write_arms_study(tmp_path / "arms")
+def write_named_study(folder, value):
+    """One arm at two points of a key that holds free text: a name, and `value`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cases = make_cases(np.random.default_rng(0))
+    cases["image_id"] = value + cases["image_id"]
+    cells = []
+    for weights in ("none", value):
+        name = write_run(folder, cases, "joint", 0, 1.0, weights=weights)
+        cell = f"joint [model.weights={weights}]"
+        cells.append(design_row(cell, "joint", 0, name, values={"model.weights": weights}))
+    toml = HEAD.format(name=folder.name, seeds=[0], compare="")
+    toml = toml.replace('{ auc = "cls", dice = "seg" }', '"joint"')
+    arm = ARM.format(name="joint", strategy="joint")
+    write_shell(
+        folder, toml + arm + f'vary = {{ "model.weights" = ["none", {value!r}] }}\n', cells, cases
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory) -> Path:
+    """Both studies, written once."""
+    folder = tmp_path_factory.mktemp("written")
+    write_arms_study(folder / "arms")
+    write_sweep_study(folder / "sweep")
+    return folder
 
 
 @pytest.fixture
-def sweep_study(tmp_path) -> Path:
-    return write_sweep_study(tmp_path / "sweep")
+def arms_study(written, tmp_path) -> Path:
+    return shutil.copytree(written / "arms", tmp_path / "arms")
+
+
+@pytest.fixture
+def sweep_study(written, tmp_path) -> Path:
+    return shutil.copytree(written / "sweep", tmp_path / "sweep")
+
+
+@pytest.fixture
+def named_study(tmp_path):
+    """Write a study whose varied value and image ids hold a given text."""
+    return lambda value: write_named_study(tmp_path / "named", value)
+
+
+@pytest.fixture(scope="session")
+def arms_report(written, tmp_path_factory) -> Path:
+    """Its report, to be read only; the study is beside it."""
+    return build(shutil.copytree(written / "arms", tmp_path_factory.mktemp("built") / "arms"))
+
+
+@pytest.fixture(scope="session")
+def sweep_report(written, tmp_path_factory) -> Path:
+    """The same of the sweep."""
+    return build(shutil.copytree(written / "sweep", tmp_path_factory.mktemp("built") / "sweep"))

@@ -1,32 +1,36 @@
 """Forest plot: every cell under every metric, with its interval, and the published values."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtlbench.report.collect import Cell, Study
-from mtlbench.report.figures.style import TWO_COLUMNS, Drawn, colours
+from mtlbench.report.figures.style import GREY, TWO_COLUMNS, Drawn, colours
 from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers
+from mtlbench.report.published import Published, published
 from mtlbench.report.text import METRICS, absent
 
 
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
-    """Rows are cells, panels are metrics; nothing without a value."""
-    metrics = numbers.metrics()
-    cells = study.complete
-    height = 0.75 + 0.17 * len(cells)
-    figure = Figure(figsize=(TWO_COLUMNS, height))
+    """Rows are cells and, below a line, published models; panels are metrics."""
+    metrics, cells = numbers.metrics(), study.complete
+    others = _others(published(study, numbers)[0])
+    rows = len(cells) + len(others)
+    figure = Figure(figsize=(TWO_COLUMNS, 0.75 + 0.18 * rows))
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axis, metric in zip(axes, metrics, strict=True):
         _panel(axis, study, numbers, metric)
-    axes[0].set_yticks(range(len(cells)), [_label(study, cell) for cell in cells])
-    axes[0].set_ylim(len(cells) - 0.5, -0.5)
+        _published(axis, others, metric, first=len(cells))
+    labels = [_label(study, cell) for cell in cells] + [label for label, _ in others]
+    axes[0].set_yticks(range(rows), labels)
+    axes[0].set_ylim(rows - 0.5, -0.5)
+    hollow = "; hollow: published values, not comparable where so marked (*)" if others else ""
     yield Drawn(
         "forest",
         figure,
-        f"Test values of every cell; grey lines: the baselines’ ({basis(study, numbers)}).",
+        f"Test values of every cell; grey lines: the baselines{hollow} ({basis(study, numbers)}).",
         f"Forest plot of {', '.join(METRICS[m] for m in metrics)} of {len(cells)} cells",
     )
 
@@ -41,14 +45,32 @@ def _panel(axis: Axes, study: Study, numbers: Numbers, metric: str) -> None:
         if not absent(row["low"]):
             axis.plot([100 * row["low"], 100 * row["high"]], [y, y], color=colour)
         axis.plot(value, y, "o", color=colour, markersize=4)
-    base = numbers.baselines[metric]
-    if base is not None:
-        axis.axvline(
-            100 * (numbers.value(base, metric) or 0), color="#b0b0b0", linewidth=0.7, zorder=0
-        )
+    if (base := numbers.baselines[metric]) is not None:
+        at = 100 * (numbers.value(base, metric) or 0)
+        axis.axvline(at, color="#b0b0b0", linewidth=0.7, zorder=0)
     axis.set_xlabel(f"{METRICS[metric]} (%)")
     axis.grid(axis="x")
     axis.tick_params(axis="y", length=0)
+
+
+def _others(entries: Sequence[Published]) -> list[tuple[str, dict[str, float]]]:
+    """Label and values by metric of each published model."""
+    models: dict[str, dict[str, float]] = {}
+    for one in entries:
+        for row in one.entry.rows:
+            label = f"{one.author}: {row.name}{' *' if one.why_not else ''}"
+            models.setdefault(label, {})[row.metric] = row.value
+    return list(models.items())
+
+
+def _published(
+    axis: Axes, others: Sequence[tuple[str, dict[str, float]]], metric: str, *, first: int
+) -> None:
+    if others:
+        axis.axhline(first - 0.5, color="#b0b0b0", linewidth=0.5)
+    for y, (_, values) in enumerate(others, start=first):
+        if metric in values:
+            axis.plot(100 * values[metric], y, "o", mfc="white", mec=GREY, markersize=4)
 
 
 def _label(study: Study, cell: Cell) -> str:

@@ -2,39 +2,52 @@
 
 from collections.abc import Iterator
 
-import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from mtlbench.analysis import roc_band
 from mtlbench.report.collect import Study
 from mtlbench.report.figures.style import GREY, ONE_COLUMN, Drawn, line_styles
+from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers
-from mtlbench.report.text import percent
+from mtlbench.report.text import level_text, percent
 
-GRID = np.linspace(0, 1, 201)
+RESAMPLES = 1000
+"""Of the band; the intervals of AUC have their own."""
+BANDED = 4
+"""With more curves than this their bands would hide each other, and are left out."""
 
 
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
+    """One curve for each arm (or cell where no cell stands for its arm) that classifies."""
     cells = tuple(cell for cell in study.shown if numbers.value(cell, "auc") is not None)
     if not cells:
         return
+    level = study.config.compare.level
     figure = Figure(figsize=(ONE_COLUMN, ONE_COLUMN))
     axis = figure.subplots()
     styles = line_styles(study, study.shown)
     axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.6, linestyle=":")
     for cell in cells:
-        curve = np.mean([_roc(frame) for _, frame in cell.frame.groupby("seed")], axis=0)
+        curve = roc_band(cell.frame, level=level, resamples=RESAMPLES)
+        style = styles[cell.name]
+        if len(cells) <= BANDED:
+            low, high = curve["low"], curve["high"]
+            axis.fill_between(
+                curve["fpr"], low, high, color=style["color"], alpha=0.13, linewidth=0
+            )
         auc = percent(numbers.value(cell, "auc"))
-        axis.plot(GRID, curve, **styles[cell.name], label=f"{cell.label} (AUC {auc})")
-    axis.set(xlabel="False positive rate", ylabel="True positive rate", aspect="equal")
+        axis.plot(curve["fpr"], curve["tpr"], **style, label=f"{cell.label} (AUC {auc} %)")
+    axis.set(xlabel="False-positive rate", ylabel="Sensitivity", aspect="equal")
+    axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axis.legend(loc="lower right")
-    yield Drawn("roc", figure, "ROC", "ROC curves")
-
-
-def _roc(frame: pd.DataFrame) -> NDArray[np.float64]:
-    score, label = frame["score"].to_numpy(), frame["label"].to_numpy()
-    thresholds = np.unique(score)[::-1]
-    tpr = [0.0, *((score[label == 1] >= t).mean() for t in thresholds)]
-    fpr = [0.0, *((score[label == 0] >= t).mean() for t in thresholds)]
-    return np.interp(GRID, fpr, tpr)
+    bands = (
+        f"bands: pointwise {level_text(level)} of {RESAMPLES} resamples of patients"
+        if len(cells) <= BANDED
+        else f"no bands, since {len(cells)} of them would hide each other"
+    )
+    yield Drawn(
+        "roc",
+        figure,
+        f"ROC curves, the mean sensitivity over seeds; {bands} ({basis(study, numbers)}).",
+        f"ROC curves of {', '.join(cell.label for cell in cells)}",
+    )

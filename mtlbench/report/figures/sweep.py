@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -115,8 +116,8 @@ def _draw_baseline(axis: Axes, numbers: Numbers, key: str, metric: str) -> None:
         return
     value = 100 * (numbers.value(base, metric) or 0)
     axis.axhline(value, color=GREY, linestyle="--", linewidth=0.8, zorder=0)
-    place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right"}
-    axis.annotate(base.label, (1, value), (-2, 2), color=GREY, fontsize=7, **place)
+    place: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    axis.annotate(base.label, (1, value), (-2, 2), color=GREY, fontsize=7, ha="right", **place)
 
 
 def _scale(axis: Axes, names: Sequence[str]) -> None:

@@ -1,0 +1,212 @@
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from markupsafe import escape
+
+from mtlbench.analysis import compare
+from mtlbench.errors import StudyError
+from mtlbench.report import build, builder
+
+FILES = {"table.csv", "table.md", "table.tex", "estimates.csv", "comparisons.csv", "index.html"}
+FIGURES = {"forest", "differences", "roc", "curves", "cases"}
+DICE = ("dice", "dice_lesions", "dice_any", "dice_image")
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Draw none: what is tested stands in the tables."""
+    monkeypatch.setattr(builder, "draw_all", lambda *_, **__: [])
+
+
+def contents(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def frames_of(study):
+    """Frames as `compare` wants them, read without the report's code."""
+    cells = pd.read_csv(study / "cells.csv")
+    frames = {}
+    for name, rows in cells.groupby("cell", sort=False):
+        parts = [
+            pd.read_csv(study / "runs" / row.hash / "predictions.csv").assign(seed=row.seed)
+            for row in rows.itertuples()
+        ]
+        frames[name] = pd.concat(parts)
+    return frames
+
+
+def test_every_file_is_there(arms_report, sweep_report):
+    figures = {f"figures/{name}.{kind}" for name in FIGURES for kind in ("pdf", "svg", "png")}
+    assert set(contents(arms_report)) == FILES | figures
+    assert "figures/sweep_loss_lambda.pdf" in contents(sweep_report)
+
+
+def test_numbers_are_those_of_compare(arms_report):
+    frames = frames_of(arms_report.parent)
+    baseline = {"auc": "cls", **dict.fromkeys(DICE, "seg")}
+    expected = compare(frames, baseline=baseline, metrics=("auc", *DICE), resamples=200)
+    table = pd.read_csv(arms_report / "table.csv").set_index(["cell", "metric"])
+    for row in expected.estimates.itertuples():
+        got = table.loc[(row.arm, row.metric)]
+        for key in ("value", "low", "high", "n_patients", "n_cases", "n_positive"):
+            assert got[key] == pytest.approx(getattr(row, key), nan_ok=True, abs=1e-12)
+    for row in expected.comparisons.dropna(subset=["difference"]).itertuples():
+        got = table.loc[(row.arm, row.metric)]
+        assert got["baseline"] == row.baseline
+        assert got["difference"] == pytest.approx(row.difference, abs=1e-12)
+        assert got["difference_low"] == pytest.approx(row.low, abs=1e-12)
+        assert got["p_adjusted"] == pytest.approx(row.p_adjusted, abs=1e-12)
+    estimates = pd.read_csv(arms_report / "estimates.csv")
+    assert list(estimates) == ["cell", *expected.estimates]
+    assert list(pd.read_csv(arms_report / "comparisons.csv")) == ["cell", *expected.comparisons]
+
+
+def test_seed_sd_is_that_of_the_seeds_values(arms_report):
+    frame = frames_of(arms_report.parent)["joint"]
+    values = [
+        compare({"joint": part}, resamples=100).estimates["value"].item()
+        for _, part in frame.groupby("seed")
+    ]
+    table = pd.read_csv(arms_report / "table.csv").set_index(["cell", "metric"])
+    assert table.loc[("joint", "auc"), "seed_sd"] == pytest.approx(pd.Series(values).std())
+
+
+def test_sequential_is_given_before_and_after_its_last_stage(arms_report):
+    table = pd.read_csv(arms_report / "table.csv").set_index(["cell", "metric"])["value"]
+    before = table["sequential (before stage cls)", "dice"]
+    assert before == table["seg", "dice"]
+    assert before != table["sequential", "dice"]
+
+
+def test_the_same_files_give_the_same_bytes(arms_report, arms_study):
+    assert contents(build(arms_study)) == contents(arms_report)
+    assert not list(arms_study.glob(".report*"))
+
+
+def test_no_images_leaves_no_pixels(arms_study):
+    for panels in arms_study.glob("runs/*/panels.npz"):
+        panels.write_bytes(b"not to be read")
+    report = build(arms_study, images=False)
+    assert not [name for name in contents(report) if "cases" in name]
+    assert "data:image/png" not in (report / "index.html").read_text()
+
+
+@pytest.mark.parametrize("value", ["<script>alert(1)</script>", "=1+1|a_b", "@a & $x^2$ \\cmd{#}"])
+def test_free_text_stays_text(named_study, value, no_figures):
+    report = build(named_study(value))
+    page = (report / "index.html").read_text()
+    assert "<script" not in page
+    assert escape(value) in page
+    cells = pd.read_csv(report / "table.csv", keep_default_na=False)["model.weights"].unique()
+    assert set(cells) == {"none", f"'{value}" if value[0] in "=@" else value}
+    for table in re.findall(r"(?:^\|.*\n)+", (report / "table.md").read_text(), re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1
+
+
+def test_the_page_fetches_nothing_and_runs_nothing(arms_report):
+    page = (arms_report / "index.html").read_text()
+    assert "default-src 'none'" in page
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|\#)""", page)
+    assert not re.findall(r"url\(|@import|<script|<link|\son\w+=| style=", page)
+
+
+def test_p_is_never_printed_as_zero(arms_report):
+    for name in ("table.md", "table.tex", "index.html"):
+        assert "0.000" not in (arms_report / name).read_text()
+
+
+def test_bold_is_the_best_value_where_it_is_supported(arms_report):
+    table = pd.read_csv(arms_report / "table.csv")
+    lines = (arms_report / "table.md").read_text().split("### ")[1:]
+    for metric, block in zip(("auc", *DICE), lines, strict=True):
+        rows = table[(table["metric"] == metric) & ~table["cell"].str.contains("before")]
+        best = rows.loc[rows["value"].idxmax()]
+        supported = best["p_adjusted"] < 0.05
+        bold = re.findall(r"^\| (\S+) \| \*\*", block, re.MULTILINE)
+        assert bold == ([best["cell"]] if supported else [])
+
+
+def test_half_a_study_gives_half_a_report(arms_study, no_figures):
+    records = sorted(arms_study.glob("runs/*/record.json"))
+    cells = pd.read_csv(arms_study / "cells.csv").set_index("hash")
+    gone = [r for r in records if cells.loc[r.parent.name, "arm"] in ("joint", "sequential")]
+    gone[0].unlink()
+    for path in gone[1:]:
+        path.write_text(json.dumps({"state": "running"}))
+    report = build(arms_study)
+    table = pd.read_csv(report / "table.csv").set_index("cell")
+    assert table.loc["joint", "value"].isna().all()
+    assert (table.loc["joint", "seeds"] == 0).all()
+    page = (report / "index.html").read_text()
+    assert "sequential (seeds 0, 1); joint (seeds 0, 1)" in page
+
+
+def test_a_failure_leaves_the_old_report(arms_study, monkeypatch, no_figures):
+    report = build(arms_study)
+    old = contents(report)
+    monkeypatch.setattr(builder.html, "page", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        build(arms_study)
+    assert contents(report) == old
+    for record in arms_study.glob("runs/*/record.json"):
+        record.unlink()
+    with pytest.raises(StudyError, match="none of the 8 runs"):
+        build(arms_study)
+    assert contents(report) == old
+    assert not list(arms_study.glob(".report*"))
+
+
+def test_a_baseline_without_the_metric_is_said_so(arms_study, no_figures):
+    path = arms_study / "study.toml"
+    path.write_text(path.read_text().replace('{ auc = "cls", dice = "seg" }', '"cls"'))
+    report = build(arms_study)
+    compared = pd.read_csv(report / "comparisons.csv")["metric"].unique()
+    assert list(compared) == ["auc"]
+    assert "Mean Dice has no comparison: its baseline has no value" in (
+        (report / "table.md").read_text()
+    )
+
+
+def test_what_an_arm_does_not_do_is_no_warning(arms_report):
+    page = (arms_report / "index.html").read_text()
+    assert "it has no scores" not in page
+    assert "no difference" not in page
+
+
+def test_report_loads_neither_torch_nor_optuna(arms_study):
+    code = (
+        "import sys; from pathlib import Path; from mtlbench.report import build;"
+        f"build(Path({str(arms_study)!r}));"
+        "print(sorted({'torch', 'torchvision', 'optuna', 'matplotlib.pyplot'} & set(sys.modules)))"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    assert done.stdout.strip() == "[]"
+    assert done.stderr == ""
+
+
+def test_published_numbers_stand_apart_with_why(arms_report):
+    text = (arms_report / "table.md").read_text()
+    ours, theirs = text.index("Training strategy"), text.index("As published")
+    assert ours < theirs
+    assert "| Mean Dice, % | – | 34.98 | 34.98 | 38.28 |" in text
+    assert "| AUC, % | 80.54 | – | 81.37 | 84.02 |" in text
+    assert "Not comparable: dataset: DDSM in the paper, phantom here" in text
+
+
+def test_an_unknown_published_entry_is_a_warning(arms_study, no_figures):
+    path = arms_study / "study.toml"
+    path.write_text(path.read_text().replace("le2019-table1", "nobody2020"))
+    page = (build(arms_study) / "index.html").read_text()
+    assert "&#39;nobody2020&#39; is not in the registry" in page

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+from matplotlib.text import Text
+from PIL import Image
+
+from mtlbench.metrics import auc
+from mtlbench.report.collect import read_study
+from mtlbench.report.figures import cases, curves, differences, forest, roc, sweep
+from mtlbench.report.figures.style import styled
+from mtlbench.report.numbers import measure, seed_values
+
+MODULES = (forest, differences, sweep, roc, curves, cases)
+
+
+@pytest.fixture(scope="module")
+def drawn(written):
+    """Name → figure of both studies."""
+    figures = {}
+    with styled():
+        for name in ("sweep", "arms"):
+            study = read_study(written / name)
+            numbers = measure(study)
+            figures |= {d.name: d for module in MODULES for d in module.draw(study, numbers)}
+    return figures
+
+
+def test_text_is_at_least_7_points_and_captions_state_their_basis(drawn):
+    assert len(drawn) == 6
+    for name, one in drawn.items():
+        one.figure.draw_without_rendering()
+        texts = [text for text in one.figure.findobj(Text) if text.get_text()]
+        assert texts
+        assert min(text.get_fontsize() for text in texts) >= 7
+        assert one.figure.get_figwidth() in (3.5, 7.0)
+        if name not in ("curves", "cases"):
+            assert "40 test patients, 80 cases; 95 % intervals" in one.caption
+            assert "2 seeds; these trained models only" in one.caption
+
+
+def test_forest_shows_the_estimates(drawn, written):
+    study = read_study(written / "arms")
+    numbers = measure(study)
+    axis = drawn["forest"].figure.axes[0]
+    points = {
+        line.get_ydata()[0]: line.get_xdata()[0]
+        for line in axis.lines
+        if len(line.get_xdata()) == 1
+    }
+    expected = [numbers.value(cell, "auc") for cell in study.complete]
+    for y, value in enumerate(expected):
+        assert (value is None and y not in points) or points[y] == pytest.approx(100 * value)
+    assert points[len(expected)] == pytest.approx(80.54)
+
+
+def test_sweep_runs_through_the_estimates_in_order(drawn, written):
+    study = read_study(written / "sweep")
+    numbers = measure(study)
+    line = next(
+        line
+        for line in drawn["sweep_loss_lambda"].figure.axes[0].lines
+        if line.get_label() == "joint"
+    )
+    assert list(line.get_xdata()) == [0.1, 0.3, 0.5, 0.9]
+    expected = [100 * numbers.value(cell, "auc") for cell in study.of_arm("joint")]
+    np.testing.assert_allclose(line.get_ydata(), expected)
+
+
+def test_seed_values_are_the_metric_of_each_seed(written):
+    study = read_study(written / "sweep")
+    cell = study.of_arm("cls")[0]
+    expected = [
+        auc(part["label"].to_numpy(), part["score"].to_numpy())
+        for _, part in cell.frame.groupby("seed")
+    ]
+    assert seed_values(study)[cell.name, "auc"] == pytest.approx(tuple(expected))
+
+
+def test_cases_show_one_normal_and_one_cancer_with_each_segmenting_arm(drawn):
+    figure = drawn["cases"].figure
+    titles = [axis.get_title() for axis in figure.axes[:5]]
+    assert titles == ["Image", "Ground truth", "seg", "sequential", "joint"]
+    assert [figure.axes[i].get_ylabel().split(":")[0] for i in (0, 5)] == ["Normal", "Cancer"]
+
+
+def test_files_are_what_journals_ask_for(arms_report):
+    for path in (arms_report / "figures").glob("*.pdf"):
+        assert b"/Type3" not in path.read_bytes()
+        assert b"CreationDate" not in path.read_bytes()
+    with Image.open(arms_report / "figures" / "forest.png") as image:
+        assert image.width == 2100
+        assert image.info["dpi"][0] == pytest.approx(300, abs=0.1)
+    assert "<dc:date>" not in (arms_report / "figures" / "forest.svg").read_text()
