@@ -4,6 +4,7 @@ H, W = prepared height and width in pixels.
 """
 
 import fcntl
+import glob
 import hashlib
 import os
 import shutil
@@ -182,15 +183,8 @@ def _check_target(out: Path) -> None:
 def _scratch_folder(out: Path) -> Iterator[Path]:
     """Give a locked folder beside `out`, gone afterwards; those of killed processes go first."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    for stale in out.parent.glob(f".{out.name}.*.partial"):
-        handle = os.open(stale, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(stale)
-        except BlockingIOError:
-            pass  # its process is alive
-        finally:
-            os.close(handle)
+    for stale in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
+        _remove_unless_locked(stale)
     scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     handle = os.open(scratch, os.O_RDONLY)
     try:
@@ -198,6 +192,21 @@ def _scratch_folder(out: Path) -> Iterator[Path]:
         yield scratch
     finally:
         shutil.rmtree(scratch)
+        os.close(handle)
+
+
+def _remove_unless_locked(folder: Path) -> None:
+    """Remove a folder whose process is gone; another may be removing it at the same time."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except BlockingIOError:
+        pass  # its process is alive
+    finally:
         os.close(handle)
 
 
