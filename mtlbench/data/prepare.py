@@ -110,16 +110,16 @@ def _write_contents(
     masks = _ArrayFile(folder / "masks.npy", (len(used), *config.size))
     rows, lesions, findings, digests = [], list[Row](), list[Finding](), []
     with images, masks:
-        for done, case in enumerate(ordered_map(work, used, jobs), start=1):
+        for mammogram, case in zip(used, ordered_map(work, used, jobs), strict=True):
+            if case.image_HW is not None and case.mask_HW is not None:
+                images.append(case.image_HW, mammogram)
+                masks.append(case.mask_HW, mammogram)
             findings += case.findings
             digests.append(case.digest)
-            if case.image_HW is not None and case.mask_HW is not None and not errors(findings):
-                images.append(case.image_HW, used[done - 1])
-                masks.append(case.mask_HW, used[done - 1])
             rows.append(case.row)
             lesions += case.lesion_rows
             if progress:
-                progress(done, len(used))
+                progress(len(rows), len(used))
     _refuse(root, findings + equal_pixels(used, digests))
     write_csv(folder / "cases.csv", (*CASE_COLUMNS, *PLACEMENT_COLUMNS), rows)
     write_csv(folder / "lesions.csv", LESION_COLUMNS, lesions)
