@@ -56,4 +56,5 @@ def _mammogram(
         scanner=patient.scanner,
         spacing_mm=FIELD_MM / size[0],
         lesions=lesions,
+        chest_wall="left",
     )

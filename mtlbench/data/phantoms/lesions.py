@@ -26,7 +26,7 @@ def draw_shapes(
         rng = stream(seed, number, 2, SIDES.index(side), VIEWS.index(view), plan.number)
         x, y = anatomy.place(plan.depth, plan.lateral[view])
         if plan.type == "mass":
-            shapes.append(draw_mass(rng, plan, x, y, anatomy.area_mm2, gains))
+            shapes.append(draw_mass(rng, plan, x, y, anatomy, gains))
         else:
             shapes.append(draw_calcifications(rng, plan, x, y, anatomy.nipple, gains))
     return shapes

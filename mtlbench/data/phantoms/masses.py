@@ -7,6 +7,7 @@ N = points of the outline, K = harmonics.
 
 import numpy as np
 
+from mtlbench.data.phantoms.anatomy import Anatomy
 from mtlbench.data.phantoms.brushes import Dots, Floats, stroke
 from mtlbench.data.phantoms.difficulty import Difficulty
 from mtlbench.data.phantoms.patient import FindingPlan
@@ -28,13 +29,15 @@ def draw_mass(
     plan: FindingPlan,
     x: float,
     y: float,
-    breast_mm2: float,
+    anatomy: Anatomy,
     gains: Difficulty,
 ) -> Shape:
     """Draw one mass about (x, y) in mm."""
     median, spread = SHARE[plan.malignant]
     share = np.clip(median * np.exp(spread * plan.extent + rng.normal(0, 0.1)), 0.0015, 0.08)
-    radius = float(np.sqrt(share * breast_mm2 / np.pi)) * gains.mass_size
+    radius = float(np.sqrt(share * anatomy.area_mm2 / np.pi)) * gains.mass_size
+    skin = float(anatomy.skin_distance(np.array([x]), np.array([y]))[0])
+    radius = min(radius, max(skin, 5.0))  # a mass does not reach out of the breast
     radius_N = radius * _outline(rng, plan.malignant)
     outline_N2 = (x, y) + radius_N[:, None] * np.stack([np.cos(_ANGLE_N), np.sin(_ANGLE_N)], axis=1)
     median, spread = CONTRAST[plan.malignant]

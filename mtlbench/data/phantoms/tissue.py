@@ -32,13 +32,15 @@ def draw_tissue(
     texture: float,
 ) -> Image:
     """Draw attenuation at full thickness at every pixel centre; `texture` is a gain on contrast."""
+    # A stream for each layer: the number of waves drawn depends on the size.
+    rng, *layers = rng.spawn(5)
     n, spacing = y_H.size, FIELD_MM / y_H.size
     columns = np.arange(x_W.size) % n
     beta = 2.4 + 0.2 * int(rng.integers(6))
-    cloud, fibre = power_law_pair(rng, n, beta, 8.0)
-    blobs = [blob[:, columns] for blob in power_law_pair(rng, n, 5.0, 3.0)]
-    drift = [field[:, columns] for field in power_law_pair(rng, n, 5.0, 4.0)]
-    webs = power_law_pair(rng, n, 4.4, 6.0)
+    cloud, fibre = power_law_pair(layers[0], n, beta, 8.0)
+    blobs = [blob[:, columns] for blob in power_law_pair(layers[1], n, 5.0, 3.0)]
+    drift = [field[:, columns] for field in power_law_pair(layers[2], n, 5.0, 4.0)]
+    webs = power_law_pair(layers[3], n, 4.4, 6.0)
     cloud = cloud[:, columns]
 
     behind, across = _towards_nipple(anatomy, x_W, y_H)
