@@ -75,7 +75,7 @@ def refuse(
         return
     row = rows[0]
     place = f"{table.index.name or 'row'} {table.index[row]}"
-    came = f", but got {table[column].iloc[row]!r}" if column else ""
+    came = f", but got {table[column].tolist()[row]!r}" if column else ""
     more = f" ({rows.size - 1} more rows)" if rows.size > 1 else ""
     raise DataError(f"{where}: {place} (image {table['image_id'].iloc[row]}): {must}{came}{more}")
 

@@ -68,40 +68,35 @@ class Rows:
     def __init__(self, folds: Sequence[Sequence[Indices]]) -> None:
         self.patient_R = np.concatenate([patients for fold in folds for patients in fold])
         self.n_patients = int(self.patient_R.max()) + 1
-        self.strata: list[slice] = []
-        self._shared: list[tuple[Indices, Indices, Indices]] = []
-        start = 0
+        ends = np.cumsum([0, *(len(patients) for fold in folds for patients in fold)])
+        self.strata = [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        none = np.empty(0, np.intp)
+        self._shared = [(none, none, none)]
+        starts = iter(ends)
         for fold in folds:
-            first = start
-            for patients in fold:
-                self.strata.append(slice(start, start + len(patients)))
-                start += len(patients)
+            start = [next(starts) for _ in fold]
             if len(fold) == 2:
-                left, right = fold
-                _, one, two = np.intersect1d(left, right, return_indices=True)
-                both = np.union1d(left, right)
-                self._shared.append((first + one, first + len(left) + two, both))
+                one, two = fold
+                _, one_C, two_C = np.intersect1d(one, two, return_indices=True)
+                either = np.union1d(one, two)
+                self._shared.append((start[0] + one_C, start[1] + two_C, either))
 
     def draw(self, counts_PB: Counts) -> Draw:
         """Count and weigh the rows; a weight is not finite where a stratum keeps one patient."""
         count_RB = counts_PB[self.patient_R].astype(float)
         weight_RB = np.empty_like(count_RB)
-        for rows in self.strata:
-            np.multiply(count_RB[rows], _correction(count_RB[rows]), out=weight_RB[rows])
-        none = np.empty(0, np.intp)
-        one, two = [none], [none]
-        weights = [np.empty((0, counts_PB.shape[1]))]
-        for one_C, two_C, patients in self._shared:
-            if one_C.size:
-                one.append(one_C)
-                two.append(two_C)
-                weights.append(count_RB[one_C] * _correction(counts_PB[patients]))
-        shared = np.concatenate(one), np.concatenate(two)
-        return Draw(counts_PB, count_RB, weight_RB, shared, np.concatenate(weights))
+        one_C, two_C = (np.concatenate([fold[side] for fold in self._shared]) for side in (0, 1))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for rows in self.strata:
+                np.multiply(count_RB[rows], _correction(count_RB[rows]), out=weight_RB[rows])
+            shared_weight = [
+                count_RB[rows_C] * _correction(counts_PB[patients])
+                for rows_C, _, patients in self._shared
+            ]
+        return Draw(counts_PB, count_RB, weight_RB, (one_C, two_C), np.concatenate(shared_weight))
 
 
 def _correction(count_RB: Floats | Counts) -> Floats:
     """n/(n−1) of n drawn patients, B."""
     n_B = count_RB.sum(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(n_B / (n_B - 1), dtype=float)
+    return np.asarray(n_B / (n_B - 1), dtype=float)

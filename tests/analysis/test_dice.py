@@ -1,0 +1,69 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mtlbench import metrics
+from mtlbench.analysis.align import align
+from mtlbench.analysis.dice import classes_of
+from mtlbench.analysis.resample import patient_counts
+from mtlbench.analysis.statistic import DICE, build
+
+
+@pytest.mark.parametrize("metric", DICE)
+def test_value_is_that_of_the_resampled_cases(metric, make):
+    cases, arms = align({"a": make(45, images_per_patient=3)})
+    statistic = build(metric, cases, arms)
+    counts_PB = next(patient_counts(15, 20, 0))
+    values, _ = statistic.kernels["a"][0](statistic.rows.draw(counts_PB))
+    for value, count_P in zip(values, counts_PB.T, strict=True):
+        rows = np.repeat(np.arange(45), count_P[cases.patient_N])
+        drawn = (cases.true_NK[rows], arms[0].pred_SNK[0][rows], arms[0].both_SNK[0][rows])
+        if (drawn[0].sum(axis=0) > 0).all():
+            assert value == pytest.approx(getattr(metrics, metric)(*drawn), abs=1e-14)
+        elif metric != "dice_any":
+            assert np.isnan(value)
+
+
+@pytest.mark.parametrize("metric", DICE)
+def test_influence_is_the_derivative_by_a_patients_weight(metric, make):
+    cases, arms = align({"a": make(24, images_per_patient=2)})
+    statistic = build(metric, cases, arms)
+    draw = statistic.rows.draw(np.ones((12, 1), int))
+    _, influence = statistic.kernels["a"][0](draw)
+    step = 1e-6
+    for row in range(12):
+        ends = []
+        for sign in (1, -1):
+            count_RB = draw.count_RB.copy()
+            count_RB[row] += sign * step
+            moved = dataclasses.replace(draw, count_RB=count_RB)
+            ends.append(statistic.kernels["a"][0](moved)[0][0])
+        slope = (ends[0] - ends[1]) / (2 * step)
+        assert influence[row, 0] == pytest.approx(slope, abs=1e-8)
+
+
+def test_variance_of_a_mean_is_the_textbook_one(make):
+    """dice_image of one class that is everywhere is a mean over cases: s²/n."""
+    frame = make(30).assign(**{f"{kind}_{k}": 0 for kind in ("true", "pred", "both") for k in (2, 3, 4)})
+    rng = np.random.default_rng(0)
+    both = rng.integers(1, 50, 30)
+    for kind, inside in (("true", both + 10), ("pred", both + 10), ("both", both)):
+        frame[f"{kind}_1"] = inside
+        frame[f"{kind}_0"] = 400 - (inside if kind != "both" else both + 20)
+    cases, arms = align({"a": frame})
+    statistic = build("dice_image", cases, arms)
+    draw = statistic.rows.draw(np.ones((30, 1), int))
+    _, influence = statistic.kernels["a"][0](draw)
+    dice = metrics.image_dice(cases.true_NK, arms[0].pred_SNK[0], arms[0].both_SNK[0])[:, :2]
+    expected = dice.mean(axis=1).var(ddof=1) / 30
+    assert draw.covariance(influence, influence)[0] == pytest.approx(expected, abs=1e-15)
+
+
+def test_classes_are_those_of_every_folds_truth():
+    true_NK = np.array([[9, 1, 0, 0, 0], [9, 0, 1, 0, 0], [9, 1, 0, 0, 0]], float)
+    one, two = np.zeros(3, int), np.array([0, 0, 1])
+    assert classes_of("dice", true_NK, one) == (0, 1, 2)
+    assert classes_of("dice_lesions", true_NK, one) == (1, 2)
+    assert classes_of("dice", true_NK, two) == (0, 1)
+    assert classes_of("dice_any", true_NK, two) == (0,)

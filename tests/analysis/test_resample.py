@@ -1,0 +1,40 @@
+import numpy as np
+
+from mtlbench.analysis.resample import CHUNK, Rows, patient_counts
+
+
+def counts(n, resamples, seed):
+    return np.concatenate(list(patient_counts(n, resamples, seed)), axis=1)
+
+
+def test_every_resample_draws_as_many_patients_as_there_are():
+    drawn = counts(50, 100, 0)
+    assert drawn.shape == (50, 100)
+    assert (drawn.sum(axis=0) == 50).all()
+
+
+def test_more_resamples_begin_with_the_same_ones():
+    few, many = counts(20, CHUNK + 3, 7), counts(20, 5 * CHUNK, 7)
+    assert (few == many[:, : CHUNK + 3]).all()
+
+
+def test_seeds_differ_and_leave_the_global_state_alone():
+    state = np.random.get_state()[1].copy()
+    assert (counts(20, 40, 0) != counts(20, 40, 1)).any()
+    assert (np.random.get_state()[1] == state).all()
+
+
+def test_counts_have_the_moments_of_a_multinomial():
+    drawn = counts(40, 4000, 0)
+    assert np.abs(drawn.mean(axis=1) - 1).max() < 4 / np.sqrt(4000)
+    assert abs(drawn.var() - (1 - 1 / 40)) < 0.02
+    covariance = np.cov(drawn)[np.triu_indices(40, 1)].mean()
+    assert abs(covariance + 1 / 40) < 0.001
+
+
+def test_patients_of_both_strata_are_paired_within_their_fold():
+    rows = Rows([(np.array([2, 0]), np.array([1, 2])), (np.array([3]), np.array([3, 4]))])
+    draw = rows.draw(np.full((5, 1), 2))
+    one, two = draw.shared
+    assert rows.patient_R[one].tolist() == rows.patient_R[two].tolist() == [2, 3]
+    assert draw.shared_weight_CB[:, 0].tolist() == [2 * 6 / 5, 2 * 4 / 3]
