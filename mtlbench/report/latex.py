@@ -35,7 +35,7 @@ def _floats(table: Table) -> Iterator[str]:
             [
                 r"\begin{table*}[p]",
                 r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
-                rf"\caption{{{latex(caption)}.}}",
+                rf"\caption{{{latex(caption)}.}}\vspace{{3pt}}",
                 *([] if i else [rf"\label{{tab:mtlbench-{table.name}}}"]),
                 rf"\begin{{tabular}}{{{columns}}}",
                 r"\toprule",

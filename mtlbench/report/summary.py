@@ -30,33 +30,32 @@ def _what(study: Study, numbers: Numbers) -> str:
     points = f" in {cells} cells" if cells > len(study.config.arms) else ""
     return (
         f"The study {study.config.name} compares {arms}{points} on {study.config.dataset}, "
-        f"measured on {cases} test cases of {patients} patients."
+        f"measured on {cases} test cases of {patients} patients. Differences are from the "
+        f"baseline, with {text.level_text(study.config.compare.level)} intervals."
     )
 
 
 def _metric(study: Study, numbers: Numbers, metric: str) -> str:
+    """The baseline, then each arm whose difference is supported, and the best in any case."""
     base = numbers.baselines[metric]
     compared = [c for c in study.shown if (c.name, metric) in numbers.comparison]
     if base is None or not compared:
         return ""
-    start = text.estimate(*_values(numbers.estimate[base.name, metric], "value"))
+    level = study.config.compare.level
     best = max(compared, key=lambda cell: numbers.value(cell, metric) or 0)
-    lines = [f"{text.METRICS[metric]}: {base.label} reaches {start} %."]
-    for cell in compared:
-        if cell is best or numbers.supported(cell, metric, study.config.compare.level):
-            lines.append(_difference(study, numbers, cell, metric))
-    return " ".join(lines)
+    told = [c for c in compared if c is best or numbers.supported(c, metric, level)]
+    lines = "; ".join(_difference(study, numbers, cell, metric) for cell in told)
+    start = text.estimate(*_values(numbers.estimate[base.name, metric], "value"))
+    return f"{text.METRICS[metric]}: {base.label} reaches {start} %; {lines}."
 
 
 def _difference(study: Study, numbers: Numbers, cell: Cell, metric: str) -> str:
     row = numbers.comparison[cell.name, metric]
     delta = text.difference(*_values(row, "difference"))
     supported = numbers.supported(cell, metric, study.config.compare.level)
-    verdict = "supported" if supported else "not supported"
-    return (
-        f"{cell.label} differs by {delta} points (Holm p {text.p_value(row['p_adjusted'])}): "
-        f"a difference {verdict} by these data."
-    )
+    p = text.p_value(row["p_adjusted"])
+    p = f"p {p}" if p.startswith("<") else f"p = {p}"
+    return f"{cell.label} {delta} points (Holm {p}, {'' if supported else 'not '}supported)"
 
 
 def _values(row: Row, first: str) -> tuple[float | None, float | None, float | None]:

@@ -49,7 +49,7 @@ def test_forest_shows_the_estimates(drawn, written):
     expected = [numbers.value(cell, "auc") for cell in study.complete]
     for y, value in enumerate(expected):
         assert (value is None and y not in points) or points[y] == pytest.approx(100 * value)
-    assert points[len(expected)] == pytest.approx(80.54)
+    assert points[len(expected) + 1] == pytest.approx(80.54)
 
 
 def test_sweep_runs_through_the_estimates_in_order(drawn, written):

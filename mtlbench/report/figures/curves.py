@@ -37,13 +37,15 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     }
     figure = Figure(figsize=(TWO_COLUMNS, 4.2))
     axes = list(figure.subplots(2, 3, sharex=True).flat)
+    axes[1].sharey(axes[0])
+    axes[4].sharey(axes[3])
+    for cell in study.shown:  # the legend has every line, in the study's order
+        axes[0].plot([], [], **line_styles(study, study.shown)[cell.name], label=cell.label)
     for axis, (column, title, factor) in zip(axes, PANELS, strict=True):
         _panel(axis, study, histories, column, factor)
         axis.set_ylabel(title)
     for axis in axes[3:]:
         axis.set_xlabel("Optimisation steps")
-    axes[1].sharey(axes[0])
-    axes[4].sharey(axes[3])
     letters(axes)
     place_legend(figure, axes)
     yield Drawn(
@@ -68,5 +70,5 @@ def _panel(
         for _, one in history.groupby("run"):
             axis.plot(one["step"], factor * one[column], **style | {"alpha": 0.3}, linewidth=0.6)
         mean = history.groupby("step")[column].mean()
-        axis.plot(mean.index, factor * mean, **style, label=cell.label)
+        axis.plot(mean.index, factor * mean, **style)
     axis.grid(axis="y")

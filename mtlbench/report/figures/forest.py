@@ -14,7 +14,7 @@ from mtlbench.report.text import METRICS, absent
 
 
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
-    """Rows are cells and, below a line, published models; panels are metrics."""
+    """Rows are cells and, below a line, what is published; panels are metrics."""
     metrics, cells = numbers.metrics(), study.complete
     others = _others(published(study, numbers)[0])
     rows = len(cells) + len(others)
@@ -26,7 +26,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     labels = [_label(study, cell) for cell in cells] + [label for label, _ in others]
     axes[0].set_yticks(range(rows), labels)
     axes[0].set_ylim(rows - 0.5, -0.5)
-    hollow = "; hollow: published values, not comparable where so marked (*)" if others else ""
+    hollow = "; hollow: published values" if others else ""
     yield Drawn(
         "forest",
         figure,
@@ -54,13 +54,15 @@ def _panel(axis: Axes, study: Study, numbers: Numbers, metric: str) -> None:
 
 
 def _others(entries: Sequence[Published]) -> list[tuple[str, dict[str, float]]]:
-    """Label and values by metric of each published model."""
-    models: dict[str, dict[str, float]] = {}
+    """Label and values by metric of each published model, below a line for their source."""
+    rows: list[tuple[str, dict[str, float]]] = []
     for one in entries:
+        models: dict[str, dict[str, float]] = {}
         for row in one.entry.rows:
-            label = f"{one.author}: {row.name}{' *' if one.why_not else ''}"
-            models.setdefault(label, {})[row.metric] = row.value
-    return list(models.items())
+            models.setdefault(row.name, {})[row.metric] = row.value
+        heading = f"{one.author}, {one.verdict}:" if one.why_not else f"{one.author}:"
+        rows += [(heading, {}), *models.items()]
+    return rows
 
 
 def _published(
