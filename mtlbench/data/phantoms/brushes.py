@@ -48,21 +48,25 @@ def _inverse_sd(beta: float, knee: float) -> float:
 
 
 def power_law_pair(
-    rng: np.random.Generator, n: int, beta: float, knee: float
+    rng: np.random.Generator, n: int, beta: float, knee: float, finest: int | None = None
 ) -> tuple[Image, Image]:
     """Draw two independent periodic N x N fields of zero mean and about unit variance.
 
     Their power falls as 1 / (k² + knee²)^(beta / 2), k in cycles a tile: the power law 1 / f^beta
     of mammograms (Burgess, Jacobson and Judy 2001), flat below `knee`, each pixel averaged over
-    its area. The same random stream gives the same waves at every N.
+    its area. The same random stream gives the same waves at every N. `finest` is the largest
+    |kx|, |ky| drawn: smooth fields need few.
     """
     order, square = _wavenumbers(n)
-    spectrum = np.empty(n * n, dtype=np.complex64)
-    spectrum[order] = rng.standard_normal(2 * n * n, dtype=np.float32).view(np.complex64)
-    amplitude = (square + np.float32(knee**2)) ** np.float32(-beta / 4) * _inverse_sd(beta, knee)
-    amplitude[0] = 0
+    if finest is not None:
+        order = order[: (2 * finest + 1) ** 2]
+    spectrum = np.zeros(n * n, dtype=np.complex64)
+    noise = rng.standard_normal(2 * order.size, dtype=np.float32).view(np.complex64)
+    amplitude = (square[order] + np.float32(knee**2)) ** np.float32(-beta / 4)
+    spectrum[order] = noise * amplitude * np.float32(_inverse_sd(beta, knee))
+    spectrum[0] = 0
     aperture = np.sinc(np.fft.fftfreq(n)).astype(np.float32)
-    waves = (spectrum * amplitude).reshape(n, n) * aperture * aperture[:, None]
+    waves = spectrum.reshape(n, n) * aperture * aperture[:, None]
     field = scipy.fft.ifft2(waves, norm="forward")
     return field.real, field.imag
 
@@ -73,18 +77,14 @@ def sample(tile: Image, place: NDArray[np.float32]) -> Image:
     return image
 
 
-def threads(
-    field: Image, place: NDArray[np.float32], spacing_mm: float, step: float, width_mm: float
-) -> Image:
-    """Draw strands of one width along the level lines of a smooth tile, `step` apart in its value.
+def threads(field_HW: Image, spacing_mm: float, step: float, width_mm: float) -> Image:
+    """Draw strands of one width along the level lines of a smooth field, `step` apart in value.
 
     The distance to a level line is the difference in value over the slope. A strand below the
     pixel's size is widened and dimmed alike.
     """
-    slope = np.hypot(*(np.roll(field, -1, axis) - np.roll(field, 1, axis) for axis in (0, 1))) / 2
-    value_HW, slope_HW = sample(field, place), sample(slope, place)
-    off = np.abs((value_HW / step) % 1 - 0.5) * step
-    away_mm = off / (slope_HW / spacing_mm + 0.003)
+    slope = np.hypot(*np.gradient(field_HW)) / spacing_mm
+    away_mm = np.abs((field_HW / step) % 1 - 0.5) * step / (slope + 0.003)
     wide = np.hypot(width_mm, 0.6 * spacing_mm)
     return np.asarray(np.exp(-((away_mm / wide) ** 2)) * width_mm / wide, dtype=np.float32)
 

@@ -21,6 +21,8 @@ from mtlbench.data.phantoms.patient import Patient
 
 GLAND_BIAS = {1: -1.0, 2: 0.0, 3: 1.0, 4: 2.0}
 """How readily tissue is glandular, by ACR density."""
+_SMOOTH = 60
+"""Finest waves of smooth fields, in cycles a field: 3.8 mm."""
 
 
 def draw_tissue(
@@ -36,23 +38,23 @@ def draw_tissue(
     rng, *layers = rng.spawn(5)
     n, spacing = y_H.size, FIELD_MM / y_H.size
     columns = np.arange(x_W.size) % n
-    beta = 2.4 + 0.2 * int(rng.integers(6))
+    beta = 2.2 + 0.2 * int(rng.integers(5))
     cloud, fibre = power_law_pair(layers[0], n, beta, 8.0)
-    blobs = [blob[:, columns] for blob in power_law_pair(layers[1], n, 5.0, 3.0)]
-    drift = [field[:, columns] for field in power_law_pair(layers[2], n, 5.0, 4.0)]
-    webs = power_law_pair(layers[3], n, 4.4, 6.0)
+    blobs = [blob[:, columns] for blob in power_law_pair(layers[1], n, 5.0, 3.0, _SMOOTH)]
+    drift = [field[:, columns] for field in power_law_pair(layers[2], n, 5.0, 4.0, _SMOOTH)]
+    webs = power_law_pair(layers[3], n, 4.4, 6.0, _SMOOTH)
     cloud = cloud[:, columns]
 
     behind, across = _towards_nipple(anatomy, x_W, y_H)
     place = _place(behind, across, drift, spacing)
     fibre = sample(fibre, place)
-    strands = sum(threads(web, place, spacing, 1.4, 0.45) for web in webs)
+    strands = sum(threads(sample(web, place), spacing, 1.4, 0.45) for web in webs)
     uneven = 0.2 * fibre + 0.15 * cloud
     gland = _gland(patient, anatomy, behind, across, [blob + uneven for blob in blobs])
     patchy = np.clip(0.5 + 0.7 * drift[0] + 0.5 * fibre, 0, 2)
     detail = (
-        patient.gland_contrast * gland * (0.42 + 0.035 * cloud + 0.035 * fibre)
-        + 0.018 * (cloud + fibre)
+        patient.gland_contrast * gland * (0.42 + 0.028 * cloud + 0.028 * fibre)
+        + 0.015 * (cloud + fibre)
         + 0.05 * strands * patchy * (0.7 + 0.4 * gland)
     )
     signal = np.asarray(1 + texture * detail, dtype=np.float32)
