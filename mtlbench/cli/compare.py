@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from mtlbench.errors import StudyError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXAMPLE = (
     "Example: mtlbench compare cls=a/predictions.csv joint=b/predictions.csv "
@@ -18,14 +21,16 @@ EXAMPLE = (
 
 def compare(
     predictions: Annotated[list[str], typer.Argument(metavar="NAME=predictions.csv ...")],
-    baseline: Annotated[str | None, typer.Option(help="The name all others are compared to.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="The name all others are compared to.")
+    ] = None,
     metric: Annotated[list[str] | None, typer.Option(help="auc, dice, ...; may repeat.")] = None,
     level: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
     resamples: Annotated[int, typer.Option(min=100)] = 10_000,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
 ) -> None:
-    """Estimate metrics with patient-clustered bootstrap intervals, and compare on the same patients."""
+    """Estimate metrics with patient-clustered intervals, and compare on the same patients."""
     from mtlbench import analysis
     from mtlbench.analysis.frame import load_predictions
 
@@ -45,7 +50,7 @@ def compare(
     console = Console()
     for title, table in (("Estimates", result.estimates), ("Differences", result.comparisons)):
         if len(table):
-            console.print(_rich_table(title, table.to_dict(orient="records")))
+            console.print(_rich_table(title, table))
     for warning in result.warnings:
         Console(stderr=True).print(f"note: {warning}", highlight=False, soft_wrap=True)
 
@@ -62,13 +67,13 @@ def _pairs(items: list[str]) -> dict[str, Path]:
     return pairs
 
 
-def _rich_table(title: str, rows: list[dict[str, Any]]) -> Table:
+def _rich_table(title: str, frame: "pd.DataFrame") -> Table:
     columns = ["arm", "baseline", "metric", "value", "difference", "low", "high", "p", "p_adjusted"]
     columns += ["n_patients", "n_cases", "n_positive", "method"]
-    shown = [column for column in columns if column in rows[0]]
+    shown = [column for column in columns if column in frame]
     table = Table(*shown, title=title)
-    for row in rows:
-        table.add_row(*(_cell(row[column]) for column in shown))
+    for row in frame[shown].itertuples(index=False):
+        table.add_row(*(_cell(value) for value in row))
     return table
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,6 +67,8 @@ def index(adapter: Adapter, root: Root, out: Out, columns: Columns = None) -> No
 
     found = read_index(adapter, root, _config(columns))
     write_index(found, out)
+    for finding in found.findings:
+        print(f"{finding.level}: {finding}", file=sys.stderr)
     print(f"{out}: {len(found.mammograms)} images")
 
 

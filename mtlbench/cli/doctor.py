@@ -18,7 +18,9 @@ PACKAGES = (
 CODECS = {"pylibjpeg": "JPEG and JPEG 2000 in DICOM", "imagecodecs": "JPEG lossless and JPEG-LS"}
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False) -> None:
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+) -> None:
     """Show versions, devices, codecs and disk, what is missing and how to get it."""
     import torch
 
@@ -35,7 +37,9 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdo
         "codecs": {name: find_spec(name) is not None for name in CODECS},
         "cache": {"path": str(cache), "free_gb": round(shutil.disk_usage(existing).free / 1e9, 1)},
         "missing": [
-            f"{what}: pip install {name}" for name, what in CODECS.items() if find_spec(name) is None
+            f"{what}: pip install {name}"
+            for name, what in CODECS.items()
+            if find_spec(name) is None
         ],
     }
     if as_json:

@@ -20,7 +20,11 @@ def list_(as_json: Json = False) -> None:
 
     entries = load_published()
     if as_json:
-        print(json.dumps({name: entry.model_dump(mode="json") for name, entry in entries.items()}, indent=2))
+        print(
+            json.dumps(
+                {name: entry.model_dump(mode="json") for name, entry in entries.items()}, indent=2
+            )
+        )
         return
     table = Table("id", "paper", "data set", "status")
     for name, entry in entries.items():

@@ -184,7 +184,9 @@ def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
     )
     if "estimated_s" in plan:
         minutes = plan["estimated_s"] / 60
-        console.print(f"left to train: about {minutes:.1f} minutes on this machine", highlight=False)
+        console.print(
+            f"left to train: about {minutes:.1f} minutes on this machine", highlight=False
+        )
     for row in plan["rows"]:
         if row["error"]:
             console.print(f"{row['hash']}: {row['error']}", highlight=False, markup=False)

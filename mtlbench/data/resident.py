@@ -58,6 +58,7 @@ class ResidentGather:
         self._device = device
 
     def __call__(self, batches: list[Cases]) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `Gather`."""
         for case_B in batches:
             index_B = torch.from_numpy(case_B).to(self._device)
             yield self._image_NHW[index_B, None], self._mask_NHW[index_B]
@@ -73,6 +74,7 @@ class StreamedGather:
         self._device = device
 
     def __call__(self, batches: list[Cases]) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `Gather`."""
         with ThreadPoolExecutor(max_workers=1) as reader:
             ahead = [reader.submit(self._read, case_B) for case_B in batches[:1]]
             for case_B in batches[1:]:
@@ -191,7 +193,9 @@ def _to_float(image_B1HW: Tensor) -> Tensor:
     return image_B1HW.float()
 
 
-def _moments(image_NHW: NDArray[np.generic], train: Cases) -> tuple[float, float]:
+def _moments(
+    image_NHW: NDArray[np.uint8] | NDArray[np.uint16], train: Cases
+) -> tuple[float, float]:
     """Mean and SD of the training images as fractions of full scale."""
     picks = train[np.linspace(0, len(train) - 1, min(len(train), STANDARDISE_CASES)).astype(int)]
     top = float(np.iinfo(image_NHW.dtype).max)

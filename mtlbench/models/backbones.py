@@ -3,7 +3,7 @@
 To add one: write a function `ModelConfig -> Backbone` here and give it a line in `BACKBONES`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -69,7 +69,7 @@ def small_resnet(config: ModelConfig) -> Backbone:
     return Backbone(features, widths[-1])
 
 
-def set_output_stride(stages: list[nn.Module], strides: list[int], wanted: int) -> None:
+def set_output_stride(stages: Sequence[nn.Module], strides: Sequence[int], wanted: int) -> None:
     """Trade stride for dilation in the stages whose output stride would exceed `wanted`.
 
     As in DeepLab (Chen et al. 2017): the first block keeps the dilation of the stage before.
@@ -112,8 +112,8 @@ def _pretrained(weights: str, name: str) -> dict[str, Tensor] | None:
         raise StudyError(f"model.weights must be 'none', 'imagenet' or a file, but got {weights!r}")
     if path.suffix == ".safetensors":
         return load_file(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    return state
+    loaded: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return loaded
 
 
 def _load(net: nn.Module, state: dict[str, Tensor], source: str) -> None:

@@ -74,4 +74,4 @@ def _calibrate(config: Mapping[str, Any], size: tuple[int, int], device: torch.d
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - began)
-    return min(times) * config["optim"]["batch_size"] / _CASES
+    return min(times) * int(config["optim"]["batch_size"]) / _CASES

@@ -38,7 +38,9 @@ class StudyData:
         """What run hashes cover of the split: the rule, and who is where."""
         column = "fold" if self.config.folds else "split"
         members = sorted(zip(self.cases["image_id"], self.cases[column].astype(str), strict=True))
-        return self.config.model_dump(mode="json", include=SPLIT_KEYS) | {"members": digest(members)}
+        return self.config.model_dump(mode="json", include=SPLIT_KEYS) | {
+            "members": digest(members)
+        }
 
     def steps_per_epoch(self, batch_size: int, fold: int | None) -> int:
         """Whole batches of the training split, at least one."""
@@ -62,9 +64,9 @@ def load_data(
     """
     root = _root(study.dataset, places)
     folder = cache_folder() / "prepared" / recipe_key(study.dataset, root, study.data)
-    if folder.exists():
+    try:
         prepared = open_prepared(folder)
-    else:
+    except DataError:  # absent or damaged: the cache is made again
         prepared = prepare(study.dataset, root, study.data, folder, jobs, progress)
     return StudyData(prepared, split_cases(prepared.cases, study.data), study.data)
 

@@ -158,7 +158,7 @@ def _resolve(study: StudyConfig, arm: Arm, varied: Mapping[str, Any]) -> RunConf
     if "budget" in study.base:
         raise StudyError("base.budget: unknown key: the budget is [budget], for all arms")
     values = _flatten(study.base) | _flatten({"budget": study.budget.model_dump(exclude_none=True)})
-    own = _flatten(arm.set) | varied
+    own = {**_flatten(arm.set), **varied}
     try:
         return RunConfig.model_validate(_nest(values | own))
     except ValidationError as error:

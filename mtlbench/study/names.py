@@ -49,7 +49,7 @@ def _baselines(study: StudyConfig) -> list[str]:
     names = [study.baseline] if isinstance(study.baseline, str) else study.baseline.values()
     swept = {arm.name for arm in study.arms if arm.vary}
     return [
-        f"baseline: {name!r} has `vary`, so compare.choose must say which of its cells stands for it"
+        f"baseline: {name!r} has `vary`, so compare.choose must say which cell stands for it"
         for name in names
         if name in swept
     ]

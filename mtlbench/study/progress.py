@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from mtlbench.study.design import Design
@@ -84,7 +84,9 @@ class PlainProgress:
     def epoch(self, name: str, row: Row, epochs: int) -> None:
         """Run, epoch, losses, validation metrics, time left."""
         self._clock.advance(name, int(row["step"] or 0))
-        self._print(f"{self._labels[name]}  epoch {row['epoch']}/{epochs}  {_values(row)}{self._left()}")
+        self._print(
+            f"{self._labels[name]}  epoch {row['epoch']}/{epochs}  {_values(row)}{self._left()}"
+        )
 
     def finished(self, name: str) -> None:
         """How many runs are done."""
@@ -127,7 +129,7 @@ class LiveProgress:
         )
         done, total = self._clock.counts
         self._study = self._bars.add_task("[bold]study", total=total, completed=done, values="")
-        self._runs = {}
+        self._runs: dict[str, TaskID] = {}
         self._bars.start()
 
     def started(self, name: str) -> None:
@@ -138,7 +140,7 @@ class LiveProgress:
         """Move the run's bar and the time left."""
         self._clock.advance(name, int(row["step"] or 0))
         self._bars.update(
-            self._runs[name], total=epochs, completed=row["epoch"], values=_values(row)
+            self._runs[name], total=epochs, completed=int(row["epoch"] or 0), values=_values(row)
         )
 
     def finished(self, name: str) -> None:
@@ -169,7 +171,7 @@ class LiveProgress:
 
 def _labels(design: Design) -> dict[str, str]:
     """What a run is called: its cells, or what it is a stage of; its seed and fold."""
-    labels = {}
+    labels: dict[str, str] = {}
     for row in design.rows:
         name = row.cell.label if row.cell else f"stage of {', '.join(design.users(row.run.hash))}"
         fold = "" if row.fold is None else f" fold {row.fold}"

@@ -149,7 +149,7 @@ def _coordinates(row: Row) -> dict[str, Any]:
 
 
 def _params(row: Row, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
-    return {key: "-" for key in space} | _coordinates(row)
+    return dict.fromkeys(space, "-") | _coordinates(row)
 
 
 def _values(validation: Mapping[str, float | None]) -> list[float]:
@@ -157,4 +157,3 @@ def _values(validation: Mapping[str, float | None]) -> list[float]:
         default if (value := validation[metric]) is None else value
         for metric, default in METRICS.items()
     ]
-

@@ -51,7 +51,9 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def evaluate(model: JointNet, cohort: Cohort, case_N: Cases, tasks: Tasks, batch_size: int) -> Evaluation:
+def evaluate(
+    model: JointNet, cohort: Cohort, case_N: Cases, tasks: Tasks, batch_size: int
+) -> Evaluation:
     """Run the model over the given cases in evaluation mode, with the heads of `tasks`."""
     model.eval()
     scores, confusions, losses = [], [], []
@@ -67,7 +69,9 @@ def evaluate(model: JointNet, cohort: Cohort, case_N: Cases, tasks: Tasks, batch
     return Evaluation(
         case_N=case_N,
         label_N=label_N,
-        score_N=torch.cat(scores).double().cpu().numpy() if scores else np.full(len(case_N), np.nan),
+        score_N=torch.cat(scores).double().cpu().numpy()
+        if scores
+        else np.full(len(case_N), np.nan),
         has_mask_N=cohort.cases["has_mask"].to_numpy(dtype=bool)[case_N],
         counts=_counts(torch.cat(confusions).cpu().numpy()) if confusions else None,
         loss_cls=sums_4[0] / max(sums_4[1], 1.0),
@@ -103,9 +107,7 @@ def _counts(
     )
 
 
-def _loss_sums(
-    cls_B: Tensor | None, seg_BKhw: Tensor | None, batch: Batch, tasks: Tasks
-) -> Tensor:
+def _loss_sums(cls_B: Tensor | None, seg_BKhw: Tensor | None, batch: Batch, tasks: Tasks) -> Tensor:
     """Loss times count, and count, of each task: (cls, labelled cases, seg, masked cases)."""
     labelled, masked = batch.has_label_B.sum(), batch.has_mask_B.sum()
     zero = torch.zeros((), device=labelled.device)

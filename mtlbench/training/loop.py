@@ -95,7 +95,7 @@ def take_step(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
     """One optimisation step; a batch in which no task has an annotation moves nothing."""
     optimizer.zero_grad(set_to_none=True)
     if loss.requires_grad:
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
 
 

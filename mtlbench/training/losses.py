@@ -14,6 +14,7 @@ from torch import Tensor
 from mtlbench.config import CLASSES, IGNORED, LossConfig
 from mtlbench.data.resident import Batch
 
+Floats = NDArray[np.float64]
 MAX_RATIO = 100.0
 """Computed class weights span at most this factor: rare classes would drown the rest."""
 
@@ -33,9 +34,7 @@ def weighted_cross_entropy(logit_BKhw: Tensor, batch: Batch, weight_K: Tensor) -
         logit_BKhw.float(), size=batch.mask_BHW.shape[-2:], mode="bilinear", align_corners=False
     )
     target_BHW = torch.where(batch.has_mask_B[:, None, None], batch.mask_BHW, IGNORED).long()
-    loss = F.cross_entropy(
-        logit_BKHW, target_BHW, weight_K, ignore_index=IGNORED, reduction="sum"
-    )
+    loss = F.cross_entropy(logit_BKHW, target_BHW, weight_K, ignore_index=IGNORED, reduction="sum")
     counted_BHW = target_BHW != IGNORED
     total = (weight_K[target_BHW.clamp(max=len(weight_K) - 1)] * counted_BHW).sum()
     return loss / total.clamp(min=torch.finfo(torch.float32).tiny)
@@ -64,24 +63,28 @@ def class_weights(config: LossConfig, pixels_NK: NDArray[np.int64]) -> NDArray[n
     weight_K[present_K] = _RULES[config.class_weights](pixels_NK[:, present_K])
     floor = weight_K[present_K].max() / MAX_RATIO
     weight_K[present_K] = np.maximum(weight_K[present_K], floor)
-    return (weight_K / weight_K[present_K].mean()).astype(np.float32)
+    scaled_K: NDArray[np.float32] = (weight_K / weight_K[present_K].mean()).astype(np.float32)
+    return scaled_K
 
 
-def _inverse(pixels_NK: NDArray[np.int64]) -> NDArray[np.float64]:
-    return pixels_NK.sum() / pixels_NK.sum(axis=0)
+def _inverse(pixels_NK: NDArray[np.int64]) -> Floats:
+    weight_K: Floats = pixels_NK.sum() / pixels_NK.sum(axis=0)
+    return weight_K
 
 
-def _median_frequency(pixels_NK: NDArray[np.int64]) -> NDArray[np.float64]:
+def _median_frequency(pixels_NK: NDArray[np.int64]) -> Floats:
     shown_NK = pixels_NK > 0
     within_K = (shown_NK * pixels_NK.sum(axis=1, keepdims=True)).sum(axis=0)
     frequency_K = pixels_NK.sum(axis=0) / within_K
-    return np.median(frequency_K) / frequency_K
+    weight_K: Floats = np.median(frequency_K) / frequency_K
+    return weight_K
 
 
-def _effective_number(pixels_NK: NDArray[np.int64]) -> NDArray[np.float64]:
+def _effective_number(pixels_NK: NDArray[np.int64]) -> Floats:
     pixels_K = pixels_NK.sum(axis=0)
     beta = 1 - 1 / max(pixels_K.mean(), 2)
-    return (1 - beta) / -np.expm1(pixels_K * np.log(beta))
+    weight_K: Floats = (1 - beta) / -np.expm1(pixels_K * np.log(beta))
+    return weight_K
 
 
 _RULES = {

@@ -48,7 +48,7 @@ def panel_cases(cohort: Cohort) -> NDArray[np.int64]:
     of those without any lesion, the middle one by name.
     """
     test = cohort.split["test"]
-    lesion_area = np.array([cohort.lesion_pixels(case) for case in test])
+    lesion_area = np.array([cohort.lesion_pixels(int(case)) for case in test])
     label = cohort.cases["label"].to_numpy(dtype=float, na_value=np.nan)[test]
     masked = cohort.cases["has_mask"].to_numpy(dtype=bool)[test]
     names = cohort.cases["image_id"].astype(str).to_numpy()[test]
@@ -83,4 +83,3 @@ def panels(model: JointNet, cohort: Cohort, tasks: Tasks) -> dict[str, NDArray[A
         "truth": np.array(truths, dtype=np.uint8),
     }
     return arrays | ({"pred": np.array(predictions, dtype=np.uint8)} if predictions else {})
-

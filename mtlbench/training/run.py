@@ -77,7 +77,9 @@ def _execute(folder: RunFolder, task: Task, report: Callable[[Row, int], None]) 
     try:
         outcome = _train_and_write(folder, task, device, report)
     except Exception as error:
-        folder.write_record(record | {"state": "failed", "error": f"{type(error).__name__}: {error}"})
+        folder.write_record(
+            record | {"state": "failed", "error": f"{type(error).__name__}: {error}"}
+        )
         raise
     folder.write_record(record | outcome | {"state": "complete"})
 
@@ -102,7 +104,14 @@ def _train_and_write(
 
     tasks = _tasks(stage, config, cohort)
     steps = train(
-        model, cohort, stage, tasks, optim, AugmentConfig(**config["augment"]), config["seed"], on_epoch
+        model,
+        cohort,
+        stage,
+        tasks,
+        optim,
+        AugmentConfig(**config["augment"]),
+        config["seed"],
+        on_epoch,
     )
     train_s = time.perf_counter() - started
     trained = _trained(config, tasks)
@@ -110,7 +119,9 @@ def _train_and_write(
     return {
         "wall_s": round(time.perf_counter() - started, 3),
         "steps": steps,
-        "cases_per_s": round(steps * min(optim.batch_size, len(cohort.split["train"])) / train_s, 1),
+        "cases_per_s": round(
+            steps * min(optim.batch_size, len(cohort.split["train"])) / train_s, 1
+        ),
         "standardised": {"mean": cohort.mean, "sd": cohort.sd},
         "class_weights": tasks.class_weight_K.tolist() if stage.seg_weight else None,
         "validation": validation.summary(),
@@ -119,7 +130,11 @@ def _train_and_write(
 
 
 def _cohort(task: Task, device: torch.device) -> Cohort:
-    prepared, cases, fold = open_prepared(task.prepared), read_table(task.cases), task.config["fold"]
+    prepared, cases, fold = (
+        open_prepared(task.prepared),
+        read_table(task.cases),
+        task.config["fold"],
+    )
     if fold is not None:
         rule = {key: value for key, value in task.config["split"].items() if key != "members"}
         cases = fold_split(cases, fold, DataConfig(**rule))
@@ -165,13 +180,15 @@ def _write_outputs(
         split: evaluate(model, cohort, cohort.split[split], tasks, batch_size)
         for split in ("val", "test")
     }
-    rows = [row for split, result in results.items() for row in prediction_rows(cohort, split, result)]
+    rows = [
+        row for split, result in results.items() for row in prediction_rows(cohort, split, result)
+    ]
     write_csv(folder.path / "predictions.csv", PREDICTIONS, rows)
     with atomic_path(folder.path / "model.safetensors") as temporary:
         state = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
         save_file(state, temporary)
     with atomic_path(folder.path / "panels.npz") as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **panels(model, cohort, tasks))
+        np.savez_compressed(stream, allow_pickle=False, **panels(model, cohort, tasks))
     return results["val"]
 
 
@@ -182,7 +199,8 @@ def _opening_record(folder: RunFolder, task: Task, device: torch.device) -> dict
         "seed": task.config["seed"],
         "fold": task.config["fold"],
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in PACKAGES},
         "git_commit": _git_commit(),
         "pid": os.getpid(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -30,10 +30,8 @@ def make(tmp_path, dtype):
             "has_mask": [int(i != 5) for i in range(N)],
         }
     )
-    return Prepared(
-        tmp_path, {}, cases, pd.DataFrame(),
-        np.load(tmp_path / "images.npy", mmap_mode="r"), np.load(tmp_path / "masks.npy", mmap_mode="r"),
-    )  # fmt: skip
+    maps = [np.load(tmp_path / name, mmap_mode="r") for name in ("images.npy", "masks.npy")]
+    return Prepared(tmp_path, {}, cases, pd.DataFrame(), *maps)
 
 
 @pytest.fixture(params=[np.uint8, np.uint16], ids=["8 bit", "16 bit"])

@@ -51,7 +51,10 @@ def test_dilation_agrees_with_torchvision():
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
-    save_file({"wrong": torch.zeros(1), "conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "w.safetensors")
+    save_file(
+        {"wrong": torch.zeros(1), "conv1.weight": torch.zeros(64, 3, 7, 7)},
+        tmp_path / "w.safetensors",
+    )
     with pytest.raises(StudyError, match="must hold the backbone's tensors"):
         build_model(ModelConfig(backbone="resnet18", weights=str(tmp_path / "w.safetensors")), 0)
 

@@ -41,9 +41,14 @@ def test_runs_that_others_start_from_come_first(design_of):
 
 
 def test_arms_with_the_same_configuration_share_their_runs(design_of):
-    twin = ("[[arms]]\nname = \"cls\"", '[[arms]]\nname = "twin"\nset = { strategy = "cls" }\n[[arms]]\nname = "cls"')
+    twin = (
+        '[[arms]]\nname = "cls"',
+        '[[arms]]\nname = "twin"\nset = { strategy = "cls" }\n[[arms]]\nname = "cls"',
+    )
     design = design_of(twin)
-    assert [r.run.hash for r in rows_of(design, "twin")] == [r.run.hash for r in rows_of(design, "cls")]
+    assert [r.run.hash for r in rows_of(design, "twin")] == [
+        r.run.hash for r in rows_of(design, "cls")
+    ]
     assert design.users(rows_of(design, "cls")[0].run.hash) == ["twin", "cls"]
 
 
@@ -88,20 +93,38 @@ FAULTS = [
     (('backbone = "small"', 'backbone = "small"\nbakbone = 1'), "base.model.bakbone: unknown key"),
     (('backbone = "small"', 'backbone = "vgg"'), "model.backbone: must be one of"),
     (("batch_size = 8", 'batch_size = "8"'), "base.optim.batch_size: Input should be a valid int"),
-    (('strategy = "joint" }', 'strategy = "joint", "loss.lambda" = 1.5 }'), "arms.joint.set.loss.lambda: Input should be less than or equal to 1, but got 1.5"),
-    (('strategy = "joint" }', 'strategy = "both" }'), "strategy: must be one of cls, joint, seg, sequential, but got 'both'"),
+    (
+        ('strategy = "joint" }', 'strategy = "joint", "loss.lambda" = 1.5 }'),
+        "arms.joint.set.loss.lambda: Input should be less than or equal to 1, but got 1.5",
+    ),
+    (
+        ('strategy = "joint" }', 'strategy = "both" }'),
+        "strategy: must be one of cls, joint, seg, sequential, but got 'both'",
+    ),
     (('dataset = "phantom"', 'dataset = "fantom"'), "dataset: must be one of"),
     (("epochs = 2", "epochs = 2\nsteps = 3"), "budget: exactly one of epochs and steps"),
     (('auc = "cls"', 'auc = "clss"'), "baseline must be one of the arms"),
     (("seeds = [0, 1]", "seeds = [1, 1]"), "seeds must be unique"),
     (("seeds = [0, 1]", "sseeds = [1, 1]"), "sseeds: unknown key"),
     (('name = "seg"', 'name = "cls"'), "names of arms must be unique"),
-    (("patients = 16", "patients = 0"), "data.patients: Input should be greater than or equal to 1"),
-    (("[budget]", "[compare]\npublished = ['nobody']\n[budget]"), "compare.published: must be one of"),
+    (
+        ("patients = 16", "patients = 0"),
+        "data.patients: Input should be greater than or equal to 1",
+    ),
+    (
+        ("[budget]", "[compare]\npublished = ['nobody']\n[budget]"),
+        "compare.published: must be one of",
+    ),
     (("[base.model]", "[base.budget]\nepochs = 3\n[base.model]"), "base.budget: unknown key"),
-    (('name = "cls"\nset = { strategy = "cls" }', 'name = "cls"\nvary = { strategy = ["cls", "seg"] }'), "baseline: 'cls' has `vary`"),
+    (
+        (
+            'name = "cls"\nset = { strategy = "cls" }',
+            'name = "cls"\nvary = { strategy = ["cls", "seg"] }',
+        ),
+        "baseline: 'cls' has `vary`",
+    ),
     (('name = "cls"\n', "name = cls\n"), "not valid TOML"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("fault", "message"), FAULTS, ids=[m[:40] for _, m in FAULTS])
@@ -114,7 +137,9 @@ def test_a_faulty_study_file_is_refused_with_its_place(study_file, fault, messag
 
 
 def test_every_fault_is_told_at_once(study_file):
-    path = study_file(('backbone = "small"', 'backbone = "vgg"'), ('strategy = "joint"', 'strategy = "x"'))
+    path = study_file(
+        ('backbone = "small"', 'backbone = "vgg"'), ('strategy = "joint"', 'strategy = "x"')
+    )
     with pytest.raises(StudyError) as caught:
         expand(load_study(path), str(path))
     assert "model.backbone" in str(caught.value)

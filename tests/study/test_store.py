@@ -35,7 +35,7 @@ def test_every_run_is_asked_once_in_the_order_of_the_design(open_store):
 
 
 def test_what_is_told_is_what_the_folder_says(open_store, tmp_path):
-    make, design = open_store
+    make, _ = open_store
     store = make()
     number, name = store.ask()
     finish(tmp_path, name, auc=0.83)
@@ -49,7 +49,9 @@ def test_what_is_told_is_what_the_folder_says(open_store, tmp_path):
     assert told[other].state == optuna.trial.TrialState.FAIL
 
 
-def test_a_trial_left_running_by_a_dead_driver_is_closed_and_its_run_queued_again(open_store, tmp_path):
+def test_a_trial_left_running_by_a_dead_driver_is_closed_and_its_run_queued_again(
+    open_store, tmp_path
+):
     make, design = open_store
     store = make()
     done, lost = store.ask(), store.ask()
@@ -73,7 +75,7 @@ def test_a_lost_store_is_rebuilt_from_the_run_folders(open_store, tmp_path):
 
 
 def test_a_changed_design_gets_a_store_of_its_own(open_store, tmp_path, design_of):
-    make, design = open_store
+    make, _ = open_store
     drain(make())
     changed = design_of(("seeds = [0, 1]", "seeds = [0, 2]"))
     names = [name for _, name in drain(Store(tmp_path / "optuna.db", "tiny", changed))]

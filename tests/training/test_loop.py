@@ -3,10 +3,17 @@ import math
 import pytest
 import torch
 
-from mtlbench.config import AugmentConfig, BudgetConfig, LossConfig, ModelConfig, OptimConfig, RunConfig
+from mtlbench.config import (
+    AugmentConfig,
+    BudgetConfig,
+    LossConfig,
+    ModelConfig,
+    OptimConfig,
+    RunConfig,
+)
 from mtlbench.models.network import build_model
-from mtlbench.training.losses import LOSSES
 from mtlbench.training.loop import HISTORY, DivergedError, learning_rate, train
+from mtlbench.training.losses import LOSSES
 from mtlbench.training.strategy import STRATEGIES, Stage
 from mtlbench.training.tasks import Tasks
 
@@ -28,7 +35,9 @@ def train_strategy(cohort, strategy, lambda_=0.5, optim=OPTIM, seed=0):
 
 
 def same(a, b, skip=()):
-    return {key for key in a if not key.startswith(skip) and not torch.equal(a[key], b[key])} == set()
+    return {
+        key for key in a if not key.startswith(skip) and not torch.equal(a[key], b[key])
+    } == set()
 
 
 @pytest.mark.parametrize(("lambda_", "single"), [(1.0, "cls"), (0.0, "seg")])
