@@ -1,12 +1,15 @@
 """Tables as LaTeX (booktabs): a file that compiles by itself and goes into a paper by input."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from mtlbench.report.tables import Block, Entry, Table
-from mtlbench.report.text import latex
+from mtlbench.report.text import latex, lines
 
 MAX_ROWS = 50
 """Rows of one float; a table with more goes on in the next one, block by block."""
+
+LABEL_WIDTH, HEADER_WIDTH = 34, 16
+"""Characters of a line of a row's label and of a column's name."""
 
 _HEAD = r"""% Compiles by itself; \input it into a paper that loads booktabs.
 \expandafter\ifx\csname @classoptionslist\endcsname\relax
@@ -39,7 +42,7 @@ def _floats(table: Table) -> Iterator[str]:
                 *([] if i else [rf"\label{{tab:mtlbench-{table.name}}}"]),
                 rf"\begin{{tabular}}{{{columns}}}",
                 r"\toprule",
-                _row(Entry(name) for name in table.header),
+                _header(table.header),
                 *(line for block in blocks for line in _block(block, len(table.header))),
                 r"\bottomrule",
                 r"\end{tabular}",
@@ -67,9 +70,27 @@ def _block(block: Block, width: int) -> Iterator[str]:
     yield from (_row(entries) for entries in block.rows)
 
 
-def _row(entries: Iterable[Entry]) -> str:
-    fields = [rf"\textbf{{{latex(e.text)}}}" if e.bold else latex(e.text) for e in entries]
-    return rf"{{}}{' & '.join(fields)} \\"  # {}: no field is taken for an argument of \\
+def _header(names: Sequence[str]) -> str:
+    first, *rest = names
+    fields = [_stack(first, LABEL_WIDTH), *(_stack(name, HEADER_WIDTH, "c") for name in rest)]
+    return " & ".join(fields) + r" \\"
+
+
+def _row(entries: Sequence[Entry]) -> str:
+    label, *values = entries
+    fields = [_stack(label.text, LABEL_WIDTH), *map(_value, values)]
+    return " & ".join(fields) + r" \\"
+
+
+def _value(entry: Entry) -> str:
+    return rf"\textbf{{{latex(entry.text)}}}" if entry.bold else latex(entry.text)
+
+
+def _stack(text: str, width: int, side: str = "l") -> str:
+    """Text in lines, each opened by braces: a row's end would take a first [ as its argument."""
+    parts = [f"{{}}{latex(part)}" for part in lines(text, width)]
+    stack = r" \\ ".join(parts)
+    return stack if len(parts) == 1 else rf"\shortstack[{side}]{{{stack}}}"
 
 
 def _notes(notes: tuple[str, ...]) -> list[str]:

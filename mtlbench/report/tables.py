@@ -47,7 +47,7 @@ FULL_HEADER = (
     "p",
     "Holm p",
     "Seed SD",
-    "Patients/cases/positives",
+    "Patients / cases / positives",
     "Seeds",
     "Steps",
     "Weights kept",
@@ -76,7 +76,7 @@ def full_table(study: Study, numbers: Numbers, notes: tuple[str, ...]) -> Table:
     blocks = []
     for metric in numbers.metrics():
         base = numbers.baselines[metric]
-        against = f"Δ against {base.name}" if base else "no comparison"
+        against = f"Δ against {base.label}" if base else "no comparison"
         rows = [_full_row(study, numbers, cell, metric) for cell in study.complete]
         rows += [
             _earlier_row(cell, numbers, metric)
@@ -94,7 +94,7 @@ def tidy_table(study: Study, numbers: Numbers) -> pd.DataFrame:
         for metric in numbers.metrics():
             rows.append(_tidy_row(study, numbers, cell, metric))
             if earlier := numbers.before.get((cell.name, metric)):
-                mark = {"cell": _earlier_name(cell), "arm": cell.arm, "metric": metric}
+                mark = {"cell": f"{cell.name} {_earlier(cell)}", "arm": cell.arm, "metric": metric}
                 rows.append(mark | {key: earlier[key] for key in _ESTIMATE})
     return pd.DataFrame(rows)
 
@@ -129,7 +129,7 @@ def _full_row(study: Study, numbers: Numbers, cell: Cell, metric: str) -> tuple[
     sizes = "/".join(text.count(estimate[f"n_{of}"]) for of in ("patients", "cases", "positive"))
     seeds = f"{len(cell.seeds)}/{len(cell.planned)}"
     return (
-        Entry(_mark(study, cell, cell.name)),
+        Entry(_mark(study, cell, cell.label)),
         _value(study, numbers, cell, metric, study.complete),
         Entry("baseline" if is_baseline else delta),
         Entry(text.p_value(paired.get("p"))),
@@ -144,7 +144,11 @@ def _full_row(study: Study, numbers: Numbers, cell: Cell, metric: str) -> tuple[
 
 def _earlier_row(cell: Cell, numbers: Numbers, metric: str) -> tuple[Entry, ...]:
     value = Entry(_interval(numbers.before[cell.name, metric]))
-    return (Entry(_earlier_name(cell)), value, *[Entry(text.DASH)] * (len(FULL_HEADER) - 2))
+    return (
+        Entry(f"{cell.label} {_earlier(cell)}"),
+        value,
+        *[Entry(text.DASH)] * (len(FULL_HEADER) - 2),
+    )
 
 
 def _before_row(cells: tuple[Cell, ...], numbers: Numbers, metric: str) -> tuple[Entry, ...]:
@@ -153,8 +157,8 @@ def _before_row(cells: tuple[Cell, ...], numbers: Numbers, metric: str) -> tuple
     return (Entry(f"… before the last stage ({text.METRICS[metric]}, %)"), *values)
 
 
-def _earlier_name(cell: Cell) -> str:
-    return f"{cell.name} (before stage {cell.last_stage})"
+def _earlier(cell: Cell) -> str:
+    return f"(before stage {cell.last_stage})"
 
 
 def _value(
@@ -173,7 +177,7 @@ def _interval(row: Mapping[str, Any]) -> str:
 
 
 def _mark(study: Study, cell: Cell, name: str) -> str:
-    return f"{name} {CHOSEN}" if study.is_chosen(cell) else name
+    return f"{name}\N{NO-BREAK SPACE}{CHOSEN}" if study.is_chosen(cell) else name
 
 
 def _chooser(study: Study, cell: Cell) -> str | None:

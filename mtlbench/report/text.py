@@ -4,6 +4,7 @@ Values are fractions; they are printed in percent, differences in percentage poi
 """
 
 import re
+import textwrap
 
 DASH = "–"
 METRICS = {
@@ -67,6 +68,11 @@ def level_text(level: float) -> str:
     return f"{100 * level:g} %"
 
 
+def lines(text: str, width: int) -> list[str]:
+    """Text in lines of about `width` characters, broken at spaces and hyphens only."""
+    return textwrap.wrap(text, width, break_long_words=False) or [""]
+
+
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -112,4 +118,4 @@ def csv_text(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return re.sub(r"[ \t\r\n\f\v]+", " ", text).strip()

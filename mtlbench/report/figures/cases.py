@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mtlbench.config import CLASSES, IGNORED
 from mtlbench.report.collect import Cell, Study
-from mtlbench.report.figures.style import TWO_COLUMNS, Drawn
+from mtlbench.report.figures.style import TWO_COLUMNS, Drawn, wrapped
 from mtlbench.report.numbers import Numbers
 
 CLASS_COLOURS = ("none", "#56B4E9", "#D55E00", "#009E73", "#F0E442")
@@ -39,13 +39,13 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     first = next(iter(panels.values()))
     height, width = first["images"].shape[1:]
     side = TWO_COLUMNS / columns
-    figure = Figure(figsize=(TWO_COLUMNS, len(rows) * (side * height / width + 0.2) + 0.55))
+    figure = Figure(figsize=(TWO_COLUMNS, len(rows) * (side * height / width + 0.2) + 0.7))
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, case in zip(axes, rows, strict=True):
         _row(line, case, shown, segmenting, panels)
     titles = ["Image", "Ground truth", *(cell.label for cell in segmenting)]
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, wrap=True)
+        axis.set_title(wrapped(title, int(15 * side)))
     patches = [
         Patch(facecolor=to_rgba(colour, FILL), edgecolor=colour, label=name)
         for colour, name in zip(CLASS_COLOURS, CLASSES, strict=True)

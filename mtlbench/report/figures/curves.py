@@ -13,16 +13,18 @@ from mtlbench.report.figures.style import (
     letters,
     line_styles,
     place_legend,
+    widen,
 )
 from mtlbench.report.numbers import Numbers
 
+PERCENT = 100
 PANELS = (
     ("loss_cls", "Classification loss, training", 1),
     ("val_loss_cls", "Classification loss, validation", 1),
-    ("val_auc", "Validation AUC (%)", 100),
+    ("val_auc", "Validation AUC (%)", PERCENT),
     ("loss_seg", "Segmentation loss, training", 1),
     ("val_loss_seg", "Segmentation loss, validation", 1),
-    ("val_dice_lesions", "Validation lesion Dice (%)", 100),
+    ("val_dice_lesions", "Validation lesion Dice (%)", PERCENT),
 )
 
 
@@ -72,3 +74,5 @@ def _panel(
         mean = history.groupby("step")[column].mean()
         axis.plot(mean.index, factor * mean, **style)
     axis.grid(axis="y")
+    if factor == PERCENT:
+        widen(axis, "y")

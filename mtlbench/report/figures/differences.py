@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtlbench.report.collect import Cell, Study
-from mtlbench.report.figures.style import GREY, TWO_COLUMNS, Drawn, colours
+from mtlbench.report.figures.style import GREY, TWO_COLUMNS, Drawn, colours, widen, wrapped
 from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.text import METRICS, absent, p_value
@@ -19,11 +19,11 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     cells = tuple(cell for cell in study.complete if cell.name in compared)
     if not cells:
         return
-    figure = Figure(figsize=(TWO_COLUMNS, 0.95 + 0.24 * len(cells)))
+    figure = Figure(figsize=(TWO_COLUMNS, 1.05 + 0.26 * len(cells)))
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axis, metric in zip(axes, metrics, strict=True):
         _panel(axis, study, numbers, metric, cells)
-    axes[0].set_yticks(range(len(cells)), [cell.label for cell in cells])
+    axes[0].set_yticks(range(len(cells)), [wrapped(cell.label) for cell in cells])
     axes[0].set_ylim(len(cells) - 0.5, -0.65)
     yield Drawn(
         "differences",
@@ -57,7 +57,9 @@ def _panel(
             fontsize=7,
         )
     base = numbers.baselines[metric]
-    axis.set_xlabel(f"Δ {METRICS[metric]}\n(points, against {base.label if base else ''})")
+    against = f"against {base.label if base else ''}"
+    axis.set_xlabel(wrapped(f"Δ {METRICS[metric]} (points) {against}", 14))
+    widen(axis, "x")
     axis.grid(axis="x")
     axis.margins(x=0.16)
     axis.tick_params(axis="y", length=0)

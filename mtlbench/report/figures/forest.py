@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtlbench.report.collect import Cell, Study
-from mtlbench.report.figures.style import GREY, TWO_COLUMNS, Drawn, colours
+from mtlbench.report.figures.style import GREY, TWO_COLUMNS, Drawn, colours, widen, wrapped
 from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.published import Published, published
@@ -18,13 +18,14 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     metrics, cells = numbers.metrics(), study.complete
     others = _others(published(study, numbers)[0])
     rows = len(cells) + len(others)
-    figure = Figure(figsize=(TWO_COLUMNS, 0.75 + 0.18 * rows))
+    figure = Figure(figsize=(TWO_COLUMNS, 0.85 + 0.2 * rows))
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axis, metric in zip(axes, metrics, strict=True):
         _panel(axis, study, numbers, metric)
         _published(axis, others, metric, first=len(cells))
+        widen(axis, "x")
     labels = [_label(study, cell) for cell in cells] + [label for label, _ in others]
-    axes[0].set_yticks(range(rows), labels)
+    axes[0].set_yticks(range(rows), map(wrapped, labels))
     axes[0].set_ylim(rows - 0.5, -0.5)
     hollow = "; hollow: published values" if others else ""
     yield Drawn(
@@ -48,7 +49,7 @@ def _panel(axis: Axes, study: Study, numbers: Numbers, metric: str) -> None:
     if (base := numbers.baselines[metric]) is not None:
         at = 100 * (numbers.value(base, metric) or 0)
         axis.axvline(at, color="#b0b0b0", linewidth=0.7, zorder=0)
-    axis.set_xlabel(f"{METRICS[metric]} (%)")
+    axis.set_xlabel(wrapped(f"{METRICS[metric]} (%)", 12))
     axis.grid(axis="x")
     axis.tick_params(axis="y", length=0)
 

@@ -23,7 +23,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     if not cells:
         return
     level = study.config.compare.level
-    figure = Figure(figsize=(ONE_COLUMN, ONE_COLUMN))
+    figure = Figure(figsize=(ONE_COLUMN, ONE_COLUMN + 0.17 * len(cells)))
     axis = figure.subplots()
     styles = line_styles(study, study.shown)
     axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.6, linestyle=":")
@@ -39,7 +39,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         axis.plot(curve["fpr"], curve["tpr"], **style, label=f"{cell.label} (AUC {auc} %)")
     axis.set(xlabel="False-positive rate", ylabel="Sensitivity", aspect="equal")
     axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    axis.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=1)
     bands = (
         f"bands: pointwise {level_text(level)} of {RESAMPLES} resamples of patients"
         if len(cells) <= BANDED

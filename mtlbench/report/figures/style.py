@@ -4,13 +4,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtlbench.report.collect import Cell, Study
+from mtlbench.report.text import lines
 
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.0
 """Widths of a figure in a paper, in inches."""
@@ -116,6 +117,20 @@ def letters(axes: list[Axes]) -> None:
     """Mark panels a, b, c as journals ask."""
     for axis, letter in zip(axes, "abcdefghij", strict=False):
         axis.set_title(letter, loc="left", fontweight="bold")
+
+
+def widen(axis: Axes, which: Literal["x", "y"]) -> None:
+    """Let an axis in percent span at least a point, so that rounding does not look like news."""
+    low, high = axis.get_xlim() if which == "x" else axis.get_ylim()
+    if high - low < 1:
+        middle = (low + high) / 2
+        (axis.set_xlim if which == "x" else axis.set_ylim)(middle - 0.5, middle + 0.5)
+    axis.locator_params(axis=which, nbins=4)
+
+
+def wrapped(label: str, width: int = 26) -> str:
+    """Break a label into lines."""
+    return "\n".join(lines(label, width))
 
 
 def place_legend(figure: Figure, axes: Iterable[Axes]) -> None:

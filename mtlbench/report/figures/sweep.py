@@ -16,6 +16,7 @@ from mtlbench.report.figures.style import (
     colours,
     letters,
     place_legend,
+    widen,
 )
 from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers, seed_values
@@ -58,6 +59,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
                 _draw_line(axis, line, numbers, metric, seeds, joined=_numeric(names))
             _draw_baseline(axis, numbers, key, metric)
             _scale(axis, names)
+            widen(axis, "y")
             axis.grid(axis="y")
             axis.set(xlabel=short_key(key), ylabel=f"{METRICS[metric]} (%)")
         letters(axes)
