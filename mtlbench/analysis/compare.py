@@ -13,6 +13,7 @@ from mtlbench.analysis.frame import Floats
 from mtlbench.analysis.intervals import (
     IDENTITY,
     LOGIT,
+    NO_VARIANCE,
     Estimate,
     Interval,
     Scale,
@@ -239,7 +240,9 @@ def _why_none(estimate: Estimate) -> str:
         return "it needs at least two patients of each kind"
     if estimate.value in (0, 1):
         return f"not estimable at {estimate.value:.0f}"
-    return "no variation between patients"
+    if estimate.variance <= NO_VARIANCE:
+        return "no variation between patients"
+    return "most resamples are undefined or equal"
 
 
 def _notes(statistic: Statistic) -> list[str]:

@@ -50,7 +50,7 @@ def check(frame: pd.DataFrame, where: str) -> pd.DataFrame:
         raise DataError(f"{where}: column {missing[0]} is missing; columns: {list(frame.columns)}")
     table = frame.copy()
     for name in IDS:
-        refuse(table, _given(table[name]).isna(), where, f"{name} must not be empty")
+        refuse(table, _empty(table[name]), where, f"{name} must not be empty")
         table[name] = table[name].astype(str)
     for name in ("label", "score", *TRUE, *PRED, *BOTH):
         table[name] = _numbers(table, name, where)
@@ -80,29 +80,28 @@ def refuse(
     raise DataError(f"{where}: {place} (image {table['image_id'].iloc[row]}): {must}{came}{more}")
 
 
-def _given(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Make empty text missing."""
-    return column.where(column.astype(str).str.strip() != "")
+def _empty(column: "pd.Series[Any]") -> "pd.Series[bool]":
+    return column.isna() | column.astype(str).str.strip().isin(["", "nan", "NaN"])
 
 
 def _numbers(table: pd.DataFrame, name: str, where: str) -> "pd.Series[float]":
     if name not in table:
         return pd.Series(np.nan, index=table.index)
-    given = _given(table[name])
-    numbers = pd.to_numeric(given, errors="coerce").astype(float)
-    wrong = numbers.isna() & given.notna() & (given.astype(str).str.lower() != "nan")
-    refuse(table, wrong, where, f"{name} must be a number", name)
+    numbers = pd.to_numeric(table[name], errors="coerce").astype(float)
+    if numbers.isna().any():
+        wrong = numbers.isna() & ~_empty(table[name])
+        refuse(table, wrong, where, f"{name} must be a number", name)
     return numbers
 
 
 def _group(table: pd.DataFrame, name: str, where: str) -> "pd.Series[Any]":
     """`seed` or `fold`, as numbers where all of them are."""
-    given = _given(table[name]) if name in table else None
-    if given is None or given.isna().all():
+    if name not in table or _empty(table[name]).all():
         return pd.Series(0, index=table.index)
-    refuse(table, given.isna(), where, f"{name} must be given in every row or in none")
-    numbers = pd.to_numeric(given, errors="coerce")
-    return given.astype(str) if numbers.isna().any() else numbers
+    must = f"{name} must be given in every row or in none"
+    refuse(table, _empty(table[name]), where, must)
+    numbers = pd.to_numeric(table[name], errors="coerce")
+    return table[name].astype(str) if numbers.isna().any() else numbers
 
 
 def _check_values(table: pd.DataFrame, where: str) -> None:

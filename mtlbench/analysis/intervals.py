@@ -1,7 +1,8 @@
 """Intervals and p-values from an estimate, its patient-level variance and its resamples.
 
-B = resamples, S = seeds. Undefined: an estimate without variance, or at 0 or 1 on the logit
-scale, has no interval (`None`); a resample without value or standard error is dropped and counted.
+B = resamples, S = seeds. Undefined: an estimate without variance, at 0 or 1 on the logit scale,
+or with most resamples undefined has no interval (`None`); a resample without value or standard
+error is dropped and counted.
 """
 
 from collections.abc import Sequence
@@ -95,11 +96,13 @@ def studentised(estimate: Estimate, scale: Scale, level: float) -> Interval | No
         distance_B = scale.forward(value_B) - scale.forward(np.asarray(estimate.value))
         t_B = np.abs(distance_B / scale.error(value_B, variance_B))
     t_B = np.sort(t_B[_defined(estimate) & np.isfinite(t_B)])
-    if t_B.size == 0:
+    if 2 * t_B.size < value_B.size:
         return None
     error = float(scale.error(np.asarray(estimate.value), np.asarray(estimate.variance)))
     ladder = np.concatenate([[0.0], t_B])
     quantile = np.interp(level * (t_B.size + 1), np.arange(ladder.size), ladder)
+    if quantile == 0:
+        return None
     low, high = scale.limits(estimate.value, float(quantile) * error)
     t = abs(estimate.value) / np.sqrt(estimate.variance)
     p = 1 - _position(ladder, float(t)) / (t_B.size + 1)

@@ -7,6 +7,7 @@ with a negative one, for Dice the patients with a mask; each within one fold.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ class Rows:
         self.patient_R = np.concatenate([patients for fold in folds for patients in fold])
         self.n_patients = int(self.patient_R.max()) + 1
         ends = np.cumsum([0, *(len(patients) for fold in folds for patients in fold)])
-        self.strata = [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        self.strata = [slice(a, b) for a, b in pairwise(ends)]
         none = np.empty(0, np.intp)
         self._shared = [(none, none, none)]
         starts = iter(ends)
@@ -82,7 +83,7 @@ class Rows:
                 self._shared.append((start[0] + one_C, start[1] + two_C, either))
 
     def draw(self, counts_PB: Counts) -> Draw:
-        """Count and weigh the rows; a weight is not finite where a stratum keeps one patient."""
+        """Count and weigh the rows; a weight is NaN where fewer than two patients are left."""
         count_RB = counts_PB[self.patient_R].astype(float)
         weight_RB = np.empty_like(count_RB)
         one_C, two_C = (np.concatenate([fold[side] for fold in self._shared]) for side in (0, 1))
@@ -97,6 +98,6 @@ class Rows:
 
 
 def _correction(count_RB: Floats | Counts) -> Floats:
-    """n/(n−1) of n drawn patients, B."""
+    """n/(n−1) of n drawn patients, B; NaN where they are fewer than two."""
     n_B = count_RB.sum(axis=0)
-    return np.asarray(n_B / (n_B - 1), dtype=float)
+    return np.where(n_B > 1, n_B / (n_B - 1), np.nan)

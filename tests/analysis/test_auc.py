@@ -64,9 +64,10 @@ def placements(label, score, owners):
 @st.composite
 def clustered(draw):
     n_patients = draw(st.integers(4, 10))
-    patient = np.repeat(np.arange(n_patients), draw(
-        st.lists(st.integers(1, 3), min_size=n_patients, max_size=n_patients)
-    ))
+    patient = np.repeat(
+        np.arange(n_patients),
+        draw(st.lists(st.integers(1, 3), min_size=n_patients, max_size=n_patients)),
+    )
     n = len(patient)
     label = np.array(draw(st.lists(st.integers(0, 1), min_size=n, max_size=n)))
     label[patient == 0], label[patient == 1] = 1, 1

@@ -45,7 +45,9 @@ def test_influence_is_the_derivative_by_a_patients_weight(metric, make):
 
 def test_variance_of_a_mean_is_the_textbook_one(make):
     """dice_image of one class that is everywhere is a mean over cases: s²/n."""
-    frame = make(30).assign(**{f"{kind}_{k}": 0 for kind in ("true", "pred", "both") for k in (2, 3, 4)})
+    frame = make(30).assign(
+        **{f"{kind}_{k}": 0 for kind in ("true", "pred", "both") for k in (2, 3, 4)}
+    )
     rng = np.random.default_rng(0)
     both = rng.integers(1, 50, 30)
     for kind, inside in (("true", both + 10), ("pred", both + 10), ("both", both)):

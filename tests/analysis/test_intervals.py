@@ -68,6 +68,7 @@ def test_p_inverts_the_interval(t_B, value, level):
     assert (found.p < 1 - level) == (found.low > 0 or found.high < 0)
     if 1 / (len(t_B) + 1) < found.p < 1 and len(set(np.abs(t_B))) == len(t_B):
         touching = studentised(estimate(value, 0.01, t_B), IDENTITY, 1 - found.p)
+        assume(touching is not None)
         assert min(abs(touching.low), abs(touching.high)) < 1e-9
 
 

@@ -1,0 +1,399 @@
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from scipy.special import logit
+
+from mtlbench import metrics
+from mtlbench.analysis import METRICS, compare
+from mtlbench.errors import StudyError
+
+COUNTS = [f"{kind}_{k}" for kind in ("true", "pred", "both") for k in range(5)]
+ESTIMATES = [
+    *("arm", "metric", "value", "low", "high", "level", "method", "se"),
+    *("n_patients", "n_cases", "n_positive", "n_negative", "n_resamples", "n_undefined"),
+    *("closed_low", "closed_high", "closed_se", "n_seeds", "seed_sd"),
+]
+COMPARISONS = [
+    *("arm", "baseline", "metric", "difference", "low", "high", "p", "p_adjusted", "method")
+]
+
+
+def counts(frame):
+    return [
+        frame[[f"{kind}_{k}" for k in range(5)]].to_numpy() for kind in ("true", "pred", "both")
+    ]
+
+
+def reference(frame, metric):
+    if metric == "auc":
+        return metrics.auc(frame["label"].to_numpy(), frame["score"].to_numpy())
+    return getattr(metrics, metric)(*counts(frame))
+
+
+def row(result, arm, metric="auc"):
+    table = result.estimates
+    return table[(table["arm"] == arm) & (table["metric"] == metric)].iloc[0]
+
+
+@pytest.fixture(scope="module")
+def frames(make):
+    return {name: make(90, images_per_patient=3, seed=k) for k, name in enumerate("abc")}
+
+
+@pytest.fixture(scope="module")
+def result(frames):
+    return compare(frames, baseline="a", metrics=METRICS, resamples=400)
+
+
+def test_one_row_for_each_arm_and_metric(result, frames):
+    assert list(result.estimates.columns) == ESTIMATES
+    assert list(result.comparisons.columns) == COMPARISONS
+    assert sorted(zip(result.estimates["arm"], result.estimates["metric"], strict=True)) == sorted(
+        (arm, metric) for arm in frames for metric in METRICS
+    )
+    assert result.comparisons["arm"].tolist() == ["b", "c"] * len(METRICS)
+    assert (result.comparisons["baseline"] == "a").all()
+
+
+def test_values_are_those_of_metrics(result, frames):
+    for _, found in result.estimates.iterrows():
+        value = reference(frames[found["arm"]], found["metric"])
+        assert found["value"] == pytest.approx(value, abs=1e-14)
+        assert found["low"] < value < found["high"]
+        assert found["closed_low"] < value < found["closed_high"]
+    for _, found in result.comparisons.iterrows():
+        values = [reference(frames[found[side]], found["metric"]) for side in ("arm", "baseline")]
+        assert found["difference"] == pytest.approx(values[0] - values[1], abs=1e-14)
+        assert (found["p"] < 0.05) == (found["low"] > 0 or found["high"] < 0)
+        assert found["p_adjusted"] >= found["p"] >= 1 / 401
+
+
+def test_numbers_of_cases(result, frames):
+    frame = frames["a"]
+    found = row(result, "a", "auc")
+    assert (found["n_patients"], found["n_cases"]) == (30, 90)
+    assert found["n_positive"] == frame["label"].sum() == 90 - found["n_negative"]
+    assert row(result, "a", "dice")["n_positive"] == (frame["true_0"] < 400).sum()
+    assert result.classes["dice_any"] == ("lesion",)
+    assert len(result.classes["dice_lesions"]) == 4
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_se_is_that_of_scipys_bootstrap(metric, make):
+    """Independent cases, so that scipy can draw them; 2,000 resamples each: within 7 %."""
+    frame = make(60)
+    found = row(compare({"a": frame}, metrics=[metric], resamples=2000), "a", metric)
+
+    def statistic(index):
+        return reference(frame.iloc[index], metric)
+
+    drawn = stats.bootstrap(
+        (np.arange(60),), statistic, vectorized=False, n_resamples=2000, method="percentile",
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    assert found["se"] == pytest.approx(drawn.standard_error, rel=0.07)
+
+
+def test_closed_form_is_obuchowskis_on_the_logit_scale(make):
+    frame = make(70)
+    found = row(compare({"a": frame}, resamples=100), "a")
+    positive, negative = (frame.loc[frame["label"] == k, "score"].to_numpy() for k in (1, 0))
+    above = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
+    se = np.sqrt(
+        above.mean(1).var(ddof=1) / len(positive) + above.mean(0).var(ddof=1) / len(negative)
+    )
+    t = stats.t.ppf(0.975, min(len(positive), len(negative)) - 1)
+    auc = above.mean()
+    half = t * se / (auc * (1 - auc))
+    assert found["closed_se"] == pytest.approx(se, abs=1e-14)
+    assert logit(found["closed_low"]) == pytest.approx(logit(auc) - half)
+    assert logit(found["closed_high"]) == pytest.approx(logit(auc) + half)
+
+
+def test_neither_order_of_rows_nor_other_arms_and_metrics_change_a_number(result, frames):
+    shuffled = {name: frame.sample(frac=1, random_state=5) for name, frame in frames.items()}
+    again = compare(shuffled, baseline="a", metrics=METRICS, resamples=400)
+    pd.testing.assert_frame_equal(again.estimates, result.estimates, check_exact=True)
+    pd.testing.assert_frame_equal(again.comparisons, result.comparisons, check_exact=True)
+    alone = compare({"b": frames["b"]}, metrics=["dice"], resamples=400)
+    assert row(alone, "b", "dice").equals(row(result, "b", "dice"))
+
+
+def test_another_seed_gives_other_limits_and_the_same_values(result, frames):
+    other = compare(frames, metrics=["auc"], resamples=400, seed=1)
+    assert row(other, "a")["low"] != row(result, "a")["low"]
+    assert row(other, "a")["value"] == row(result, "a")["value"]
+
+
+def test_swapping_arms_flips_the_sign_only(frames):
+    pair = {name: frames[name] for name in "ab"}
+    one, two = (compare(pair, baseline=base, resamples=300).comparisons.iloc[0] for base in "ab")
+    assert one["difference"] == -two["difference"]
+    assert (one["low"], one["high"], one["p"]) == (-two["high"], -two["low"], two["p"])
+
+
+def test_a_monotone_transform_of_scores_changes_nothing(frames):
+    moved = {name: frame.assign(score=np.exp(5 * frame["score"])) for name, frame in frames.items()}
+    one, two = (compare(tables, baseline="a", resamples=200) for tables in (frames, moved))
+    pd.testing.assert_frame_equal(one.estimates, two.estimates, check_exact=True)
+    pd.testing.assert_frame_equal(one.comparisons, two.comparisons, check_exact=True)
+
+
+def test_identical_predictions(frames):
+    twins = {"a": frames["a"], "twin": frames["a"]}
+    found = compare(twins, baseline="a", metrics=METRICS, resamples=100)
+    assert (found.comparisons["difference"] == 0).all()
+    assert (found.comparisons["p"] == 1).all()
+    assert (found.comparisons["p_adjusted"] == 1).all()
+    assert found.comparisons[["low", "high"]].isna().all(axis=None)
+    for metric in METRICS:
+        assert any(w.startswith(f"{metric}, twin - a: equal") for w in found.warnings)
+
+
+def test_p_touches_zero_at_its_own_level(frames):
+    pair = {name: frames[name] for name in "ab"}
+    p = compare(pair, baseline="a", resamples=400).comparisons.iloc[0]["p"]
+    found = compare(pair, baseline="a", resamples=400, level=1 - p).comparisons.iloc[0]
+    assert min(abs(found["low"]), abs(found["high"])) < 1e-12
+
+
+def test_holm_is_within_a_metric(result):
+    for _, family in result.comparisons.groupby("metric"):
+        low, high = sorted(family["p"])
+        adjusted = [min(1, 2 * low), max(min(1, 2 * low), high)]
+        assert sorted(family["p_adjusted"]) == pytest.approx(adjusted)
+
+
+def test_a_baseline_for_each_metric(frames):
+    bases = {"auc": "a", "dice": "b"}
+    found = compare(frames, baseline=bases, metrics=["auc", "dice", "dice_any"], resamples=100)
+    assert found.comparisons[["metric", "baseline"]].drop_duplicates().values.tolist() == [
+        ["auc", "a"],
+        ["dice", "b"],
+    ]
+
+
+def test_an_arm_without_a_task_is_null_with_a_reason(frames):
+    tables = {
+        "cls": frames["a"].drop(columns=COUNTS),
+        "seg": frames["b"].assign(score=np.nan),
+        "joint": frames["c"],
+    }
+    found = compare(tables, baseline="cls", metrics=["auc", "dice"], resamples=100)
+    assert found.estimates.set_index(["arm", "metric"])["value"].isna().to_dict() == {
+        (arm, metric): (arm, metric) in {("cls", "dice"), ("seg", "auc")}
+        for arm in tables
+        for metric in ("auc", "dice")
+    }
+    assert "auc, seg: no value: it has no scores" in found.warnings
+    assert "dice, cls: no value: it has no predicted masks" in found.warnings
+    assert "dice, joint - cls: no difference: one of the two has no value" in found.warnings
+    assert found.comparisons["p_adjusted"].notna().sum() == 1
+
+
+def test_cases_without_label_or_mask_are_left_out(frames):
+    frame = frames["a"].copy()
+    frame.loc[:8, "label"] = np.nan
+    frame.loc[60:, COUNTS] = np.nan
+    found = compare({"a": frame}, metrics=["auc", "dice"], resamples=100)
+    assert row(found, "a")["value"] == pytest.approx(reference(frame[9:], "auc"))
+    assert row(found, "a", "dice")["value"] == pytest.approx(reference(frame[:60], "dice"))
+    assert (row(found, "a")["n_patients"], row(found, "a", "dice")["n_patients"]) == (27, 20)
+
+
+def test_a_class_that_the_truth_lacks_is_named_and_its_pixels_counted(make):
+    frame = make(60, classes=(1, 2, 3))
+    lesions = frame["pred_3"] - frame["both_3"]
+    frame["pred_3"] -= lesions
+    frame["pred_4"] += lesions
+    found = compare({"a": frame}, metrics=["dice"], resamples=100)
+    assert found.classes["dice"] == (
+        "healthy",
+        "benign mass",
+        "malignant mass",
+        "benign calcification",
+    )
+    assert (
+        "dice: class 'malignant calcification' is not in the truth of the test set and not averaged"
+        in found.warnings
+    )
+    assert f"dice: a predicts it wrongly in {lesions.sum()} pixels" in found.warnings
+    value = np.mean(
+        2
+        * frame[[f"both_{k}" for k in range(4)]].sum().to_numpy()
+        / (
+            frame[[f"true_{k}" for k in range(4)]].sum().to_numpy()
+            + frame[[f"pred_{k}" for k in range(4)]].sum().to_numpy()
+        )
+    )
+    assert row(found, "a", "dice")["value"] == pytest.approx(value)
+
+
+def test_rare_classes_give_undefined_resamples_and_a_warning(make):
+    frame = make(40, classes=(1,))
+    rare = frame.index[frame["true_1"] > 0][:2]
+    for kind in ("true", "pred", "both"):
+        frame.loc[rare, [f"{kind}_1", f"{kind}_2"]] = frame.loc[
+            rare, [f"{kind}_2", f"{kind}_1"]
+        ].to_numpy()
+    found = compare({"a": frame}, metrics=["dice"], resamples=1000)
+    undefined = row(found, "a", "dice")["n_undefined"]
+    assert 0.08 < undefined / 1000 < 0.19
+    assert any("resamples are undefined" in warning for warning in found.warnings)
+    assert any(
+        w.startswith("dice: only 2 test patients have malignant mass") for w in found.warnings
+    )
+
+
+def test_seeds_are_averaged_and_from_three_on_random(make_seeds):
+    two, three = (make_seeds(range(k), n=60) for k in (2, 3))
+    few, many = (compare({"a": frame}, metrics=METRICS, resamples=200) for frame in (two, three))
+    for metric in METRICS:
+        values = [reference(part, metric) for _, part in three.groupby("seed")]
+        found = row(many, "a", metric)
+        assert found["value"] == pytest.approx(np.mean(values), abs=1e-14)
+        assert found["seed_sd"] == pytest.approx(np.std(values, ddof=1), abs=1e-14)
+        assert found["n_seeds"] == 3
+        assert "Obuchowski-Rockette-Hillis" in found["method"]
+        assert "bootstrap" in row(few, "a", metric)["method"]
+    assert any("these trained models only" in warning for warning in few.warnings)
+    assert not any("these trained models only" in warning for warning in many.warnings)
+
+
+def test_differences_pair_equal_seeds_and_say_where_they_cannot(make_seeds):
+    tables = {"a": make_seeds(range(3), n=60), "b": make_seeds(range(3, 6), n=60)}
+    found = compare(tables, baseline="a", resamples=200)
+    assert found.comparisons["method"].item() == "studentised patient bootstrap"
+    assert any("other seeds" in warning for warning in found.warnings)
+    tables["b"]["seed"] -= 3
+    found = compare(tables, baseline="a", resamples=200)
+    assert "Obuchowski-Rockette-Hillis" in found.comparisons["method"].item()
+    assert not any("other seeds" in warning for warning in found.warnings)
+
+
+def test_folds_are_evaluated_apart_and_averaged(make):
+    frame = make(90, images_per_patient=3)
+    frame["fold"] = np.arange(90) // 3 % 2
+    found = compare({"a": frame}, metrics=["auc", "dice_any"], resamples=200)
+    for metric in ("auc", "dice_any"):
+        parts = [
+            compare({"a": part}, metrics=[metric], resamples=200).estimates.iloc[0]
+            for _, part in frame.groupby("fold")
+        ]
+        assert row(found, "a", metric)["value"] == pytest.approx(
+            np.mean([p["value"] for p in parts])
+        )
+        variance = sum(part["closed_se"] ** 2 for part in parts) / 4
+        assert row(found, "a", metric)["closed_se"] == pytest.approx(np.sqrt(variance))
+
+
+def degenerate(make):
+    frame = make(40)
+    two = frame.assign(label=0)
+    two.loc[[3, 5], "label"] = 1
+    one = two.assign(label=0)
+    one.loc[3, "label"] = 1
+    nothing = frame.copy()
+    nothing[[f"pred_{k}" for k in range(1, 5)]] = 0
+    nothing["pred_0"], nothing["both_0"] = 400, nothing["true_0"]
+    nothing[[f"both_{k}" for k in range(1, 5)]] = 0
+    return {
+        "one class": frame.assign(label=1),
+        "one positive": one,
+        "two positives": two,
+        "perfect": frame.assign(score=frame["label"]),
+        "inverted": frame.assign(score=-frame["label"]),
+        "constant": frame.assign(score=0.5),
+        "one patient": frame.assign(patient_id="p"),
+        "two patients": frame.assign(patient_id=["p", "q"] * 20),
+        "one case": frame.iloc[:1],
+        "nothing predicted": nothing,
+        "no labels": frame.assign(label=np.nan),
+        "nothing": frame[["image_id", "patient_id"]],
+    }
+
+
+def test_degenerate_input_gives_a_reason_or_an_interval(make):
+    for what, frame in degenerate(make).items():
+        found = compare({"a": frame}, metrics=METRICS, resamples=200)
+        for _, estimate in found.estimates.iterrows():
+            title = f"{estimate['metric']}, a: "
+            if np.isnan(estimate["low"]):
+                assert np.isnan(estimate["high"]), what
+                assert any(w.startswith(f"{title}no ") for w in found.warnings), (what, title)
+            else:
+                assert 0 <= estimate["low"] < estimate["value"] < estimate["high"] <= 1, what
+    found = compare({"a": degenerate(make)["perfect"]}, resamples=200)
+    assert found.estimates["value"].item() == 1
+    assert "auc, a: no interval: not estimable at 1" in found.warnings
+
+
+def test_few_positive_patients_are_warned_of(make):
+    found = compare({"a": make(30)}, resamples=100)
+    assert any(
+        "test patients have a positive case: with fewer than 20" in w for w in found.warnings
+    )
+    assert not any("fewer than 20" in w for w in compare({"a": make(200)}, resamples=100).warnings)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metrics": ["auroc"]}, "a metric must be one of auc, dice, .*but got 'auroc'"),
+        ({"baseline": "d"}, r"baseline must be one of \['a', 'b', 'c'\], but got 'd'"),
+        ({"baseline": {"auc": "d"}}, "baseline must be one of"),
+        ({"baseline": {"auroc": "a"}}, "a metric must be one of"),
+        ({"level": 95}, "level must be between 0 and 1, but got 95"),
+        ({"resamples": 10}, "resamples must be >= 100, but got 10"),
+        ({"seed": -1}, "seed must be >= 0, but got -1"),
+    ],
+)
+def test_faulty_arguments_are_refused(options, message, frames):
+    with pytest.raises(StudyError, match=message):
+        compare(frames, **options)
+
+
+def test_memory_is_a_chunks_not_that_of_all_resamples(make):
+    """600 resamples of 4,000 patients would take 19 MB as one array of counts; a chunk takes 1."""
+    frame = make(4000)
+    tables = {"a": frame, "b": frame.assign(score=frame["score"].round(1))}
+    compare(tables, baseline="a", resamples=100)
+    tracemalloc.start()
+    compare(tables, baseline="a", resamples=600)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16e6
+
+
+SCRIPT = """
+import sys
+import pandas as pd
+from mtlbench.analysis import METRICS, compare
+frames = {name: pd.read_csv(f"{sys.argv[1]}/{name}.csv") for name in "ab"}
+result = compare(frames, baseline="a", metrics=METRICS, resamples=200)
+assert not {"torch", "optuna", "matplotlib", "sklearn"} & set(sys.modules)
+for table in (result.estimates, result.comparisons):
+    print(table.to_json(double_precision=15))
+"""
+
+
+def test_the_number_of_threads_changes_nothing(make, tmp_path):
+    for k, name in enumerate("ab"):
+        make(700, seed=k).to_csv(tmp_path / f"{name}.csv", index=False)
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(tmp_path)],
+            env={"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PATH": ""},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert len(printed) == 1
+    assert len(printed.pop()) > 1000
