@@ -8,7 +8,7 @@ from mtlbench.report.text import latex, lines
 MAX_ROWS = 50
 """Rows of one float; a table with more goes on in the next one, block by block."""
 
-LABEL_WIDTH, HEADER_WIDTH = 34, 16
+LABEL_WIDTH, HEADER_WIDTH = 42, 18
 """Characters of a line of a row's label and of a column's name."""
 
 _HEAD = r"""% Compiles by itself; \input it into a paper that loads booktabs.

@@ -6,7 +6,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtlbench.report.collect import Cell, Study
-from mtlbench.report.figures.style import GREY, TWO_COLUMNS, Drawn, colours, widen, wrapped
+from mtlbench.report.figures.style import (
+    GREY,
+    TWO_COLUMNS,
+    Drawn,
+    colours,
+    rows_height,
+    widen,
+    wrapped,
+)
 from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.text import METRICS, absent, p_value
@@ -19,11 +27,12 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     cells = tuple(cell for cell in study.complete if cell.name in compared)
     if not cells:
         return
-    figure = Figure(figsize=(TWO_COLUMNS, 1.05 + 0.26 * len(cells)))
+    labels = [wrapped(cell.label) for cell in cells]
+    figure = Figure(figsize=(TWO_COLUMNS, 1.1 + rows_height(labels, 0.27)))
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axis, metric in zip(axes, metrics, strict=True):
         _panel(axis, study, numbers, metric, cells)
-    axes[0].set_yticks(range(len(cells)), [wrapped(cell.label) for cell in cells])
+    axes[0].set_yticks(range(len(cells)), labels)
     axes[0].set_ylim(len(cells) - 0.5, -0.65)
     yield Drawn(
         "differences",

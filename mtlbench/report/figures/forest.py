@@ -6,7 +6,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtlbench.report.collect import Cell, Study
-from mtlbench.report.figures.style import GREY, TWO_COLUMNS, Drawn, colours, widen, wrapped
+from mtlbench.report.figures.style import (
+    GREY,
+    TWO_COLUMNS,
+    Drawn,
+    colours,
+    rows_height,
+    widen,
+    wrapped,
+)
 from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.published import Published, published
@@ -17,16 +25,15 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     """Rows are cells and, below a line, what is published; panels are metrics."""
     metrics, cells = numbers.metrics(), study.complete
     others = _others(published(study, numbers)[0])
-    rows = len(cells) + len(others)
-    figure = Figure(figsize=(TWO_COLUMNS, 0.85 + 0.2 * rows))
+    labels = [wrapped(_label(study, cell)) for cell in cells] + [label for label, _ in others]
+    figure = Figure(figsize=(TWO_COLUMNS, 0.85 + rows_height(labels, 0.19)))
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axis, metric in zip(axes, metrics, strict=True):
         _panel(axis, study, numbers, metric)
         _published(axis, others, metric, first=len(cells))
         widen(axis, "x")
-    labels = [_label(study, cell) for cell in cells] + [label for label, _ in others]
-    axes[0].set_yticks(range(rows), map(wrapped, labels))
-    axes[0].set_ylim(rows - 0.5, -0.5)
+    axes[0].set_yticks(range(len(labels)), labels)
+    axes[0].set_ylim(len(labels) - 0.5, -0.5)
     hollow = "; hollow: published values" if others else ""
     yield Drawn(
         "forest",

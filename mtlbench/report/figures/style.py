@@ -16,6 +16,9 @@ from mtlbench.report.text import lines
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.0
 """Widths of a figure in a paper, in inches."""
 
+ROW_LABEL = 34
+"""Characters of a line of a row's label."""
+
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's colours, apart for every kind of colour vision; yellow is too pale a line."""
 DASHES = ("-", "--", ":", "-.")
@@ -125,12 +128,19 @@ def widen(axis: Axes, which: Literal["x", "y"]) -> None:
     if high - low < 1:
         middle = (low + high) / 2
         (axis.set_xlim if which == "x" else axis.set_ylim)(middle - 0.5, middle + 0.5)
-    axis.locator_params(axis=which, nbins=4)
+    axis.locator_params(axis=which, nbins=3 if which == "x" else 5)
 
 
-def wrapped(label: str, width: int = 26) -> str:
+def wrapped(label: str, width: int = ROW_LABEL) -> str:
     """Break a label into lines."""
     return "\n".join(lines(label, width))
+
+
+def rows_height(labels: Iterable[str], least: float) -> float:
+    """Height in inches of rows with these labels, each at least `least`."""
+    labels = list(labels)
+    most = max(label.count("\n") + 1 for label in labels)
+    return len(labels) * max(least, 0.07 + 0.125 * most)
 
 
 def place_legend(figure: Figure, axes: Iterable[Axes]) -> None:
