@@ -53,8 +53,8 @@ def basis(study: Study, numbers: Numbers) -> str:
     rules = study.config.compare
     return (
         f"{span(numbers, 'n_patients')} test patients, {span(numbers, 'n_cases')} cases; "
-        f"{text.level_text(rules.level)} intervals by {_methods(numbers)}, {rules.resamples} "
-        f"resamples; {seeds_caption(study)}"
+        f"{text.level_text(rules.level)} intervals by {_methods(study, numbers)}; "
+        f"{seeds_caption(study)}"
     )
 
 
@@ -65,22 +65,25 @@ def span(numbers: Numbers, column: str) -> str:
     return str(low) if low == high else f"{low}–{high}"
 
 
-def _methods(numbers: Numbers) -> str:
-    methods = numbers.estimates.dropna(subset=["low"])["method"].unique()
-    return " or ".join(str(method) for method in methods) or "no method (none could be estimated)"
+def _methods(study: Study, numbers: Numbers) -> str:
+    """How the intervals were made; only a bootstrap's depend on the number of resamples."""
+    methods = map(str, numbers.estimates.dropna(subset=["low"])["method"].unique())
+    drawn = f" ({study.config.compare.resamples} resamples)"
+    named = [method + drawn * ("bootstrap" in method) for method in methods]
+    return " or ".join(named) or "no method (none could be estimated)"
 
 
 def _method(study: Study, numbers: Numbers) -> str:
     rules = study.config.compare
     return (
         f"Brackets: {text.level_text(rules.level)} intervals of the test set’s patients by "
-        f"{_methods(numbers)}, {rules.resamples} resamples."
+        f"{_methods(study, numbers)}."
     )
 
 
 def _comparison(numbers: Numbers) -> str:
     lines = [
-        "Δ: paired difference from the baseline on the same resampled patients. Holm p: adjusted "
+        "Δ: paired difference from the baseline on the same patients. Holm p: adjusted "
         "over all cells within one metric. Positives: cancers for AUC, cases with a lesion for "
         "Dice."
     ]

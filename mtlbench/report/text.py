@@ -113,8 +113,10 @@ def markdown(text: str) -> str:
 
 
 def csv_text(text: str) -> str:
-    """Text that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    """Text that a spreadsheet does not take for a formula; a number stays one."""
+    formula = text.startswith(("=", "+", "-", "@", "\t", "\r"))
+    number = re.fullmatch(r"[+-]?\d*\.?\d+(e[+-]?\d+)?", text, re.IGNORECASE)
+    return f"'{text}" if formula and not number else text
 
 
 def _one_line(text: str) -> str:

@@ -48,5 +48,10 @@ def test_spreadsheets_get_no_formula(value):
     assert text.csv_text(value) == f"'{value}"
 
 
+@pytest.mark.parametrize("value", ["-1", "+0.5", "-1e-4", "1"])
+def test_numbers_stay_numbers(value):
+    assert text.csv_text(value) == value
+
+
 def test_plain_text_stays():
     assert text.csv_text("joint [loss.lambda=0.3]") == "joint [loss.lambda=0.3]"

@@ -37,7 +37,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     yield Drawn(
         "differences",
         figure,
-        "Paired differences from the baseline on the same resampled patients; p is adjusted "
+        "Paired differences from the baseline on the same patients; p is adjusted "
         f"over all cells within one metric by Holm ({basis(study, numbers)}).",
         f"Differences from the baseline in {', '.join(METRICS[m] for m in metrics)}",
     )
