@@ -24,23 +24,27 @@ app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("doctor", epilog="Example: mtlbench doctor --json")(doctor)
 
 
+_EXIT_CODES = {signal.SIGTERM: 75, signal.SIGINT: 130}
+
+
 class _Stopped(BaseException):
-    """SIGTERM came: end in order, to be resumed later."""
+    """A signal came: end in order, to be resumed later."""
 
 
 def main() -> None:
     """Run a command; end with the exit code that the interface promises."""
-    signal.signal(signal.SIGTERM, _stop)
+    for number in _EXIT_CODES:
+        signal.signal(number, _stop)
     try:
         app()
     except MtlbenchError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except _Stopped:
-        print("stopped; the same command goes on with the study", file=sys.stderr)
-        sys.exit(75)
+    except _Stopped as stopped:
+        print("stopped: the same command goes on with what is left", file=sys.stderr)
+        sys.exit(_EXIT_CODES[stopped.args[0]])
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    raise _Stopped
+    raise _Stopped(signal.Signals(signum))

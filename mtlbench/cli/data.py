@@ -1,4 +1,4 @@
-"""mtlbench data: check, index, prepare, phantom."""
+"""mtlbench data: check, index, show, prepare, phantom."""
 
 import json
 import os
@@ -70,6 +70,28 @@ def index(adapter: Adapter, root: Root, out: Out, columns: Columns = None) -> No
     for finding in found.findings:
         print(f"{finding.level}: {finding}", file=sys.stderr)
     print(f"{out}: {len(found.mammograms)} images")
+
+
+@app.command(
+    epilog="Example: mtlbench data show mias /data/mini-mias mdb001 --out mdb001.png"
+)
+def show(
+    adapter: Adapter,
+    root: Root,
+    image_id: Annotated[str, typer.Argument(help="The image's name in the data set.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="A .png or .npy file to write.")],
+    columns: Columns = None,
+) -> None:
+    """Write one image: as PNG with its lesions outlined by class, or as NPY just as decoded."""
+    from mtlbench.data.adapters import read_index
+    from mtlbench.data.show import write_image
+
+    index = read_index(adapter, root, _config(columns))
+    found = next((m for m in index.mammograms if m.image_id == image_id), None)
+    if found is None:
+        raise StudyError(f"IMAGE_ID must be an image of {root}, but got {image_id!r}")
+    write_image(found, out)
+    print(out)
 
 
 @app.command(epilog="Example: mtlbench data prepare mias /data/mini-mias --out mias --size 512x384")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.table import Table
 
 from mtlbench.errors import StudyError
@@ -107,8 +108,9 @@ def run(
     if as_json:
         print(json.dumps(outcome, indent=2))
     elif report is not None:
-        print((report / "table.md").read_text(encoding="utf-8"))
-        console.print(f"report: {report / 'index.html'}", highlight=False, soft_wrap=True)
+        first_table = (report / "table.md").read_text(encoding="utf-8").split("\n## ")[1]
+        Console().print(Markdown("## " + first_table))
+        print(f"{report / 'index.html'}")
     raise typer.Exit(3 if failures else 0)
 
 
