@@ -27,12 +27,12 @@ DIFFICULTIES = {
     "real": Difficulty(),
     "easy": Difficulty(
         texture=0.6,
-        mass_size=1.6,
+        mass_size=1.7,
         mass_contrast=2.0,
-        spicules=1.8,
-        blur=1.3,
-        cluster_size=1.8,
-        grain_contrast=3.0,
+        spicules=3.5,
+        blur=1.6,
+        cluster_size=1.5,
+        grain_contrast=25.0,
     ),
 }
 """`real` matches the measurements in `docs/phantoms.md`; `easy` is the quickstart's."""

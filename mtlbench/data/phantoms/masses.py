@@ -55,8 +55,8 @@ def draw_mass(
 def _outline(rng: np.random.Generator, malignant: bool) -> Floats:
     """Draw an outline's radius over its mean: an oval with random harmonics, its area kept."""
     order_K = np.arange(3, 12)
-    roughness = rng.uniform(0.03, 0.18 if malignant else 0.165)
-    size_K = rng.normal(0, roughness, order_K.size) * (3 / order_K) ** 0.9
+    roughness, decay = rng.uniform(0.03, 0.18 if malignant else 0.27), 0.9 if malignant else 1.5
+    size_K = rng.normal(0, roughness, order_K.size) * (3 / order_K) ** decay
     phase_K = rng.uniform(0, 2 * np.pi, order_K.size)
     wave_N = size_K @ np.cos(order_K[:, None] * _ANGLE_N + phase_K[:, None])
     stretch, tilt = rng.uniform(1.0, 1.7), rng.uniform(0, np.pi)
@@ -72,7 +72,7 @@ def _spicules(
     strokes = []
     for angle in rng.uniform(0, 2 * np.pi, int(rng.integers(16, 34))):
         start = 0.5 * float(np.interp(angle, _ANGLE_N, radius_N, period=2 * np.pi))
-        length = float(radius_N.mean()) * rng.uniform(0.8, 2.0) * gain**0.5
+        length = float(radius_N.mean()) * rng.uniform(0.8, 2.0) * gain**0.25
         t = np.arange(0, 1, _STEP_MM / length)
         reach, bent = start + length * t, angle + rng.normal(0, 0.3) * t**2
         width = rng.uniform(0.4, 0.9) * gain**0.5 * (1 - 0.6 * t)
