@@ -46,6 +46,10 @@ class Cluster:
             start += length
         return total_RB
 
+    def own(self, value_B: Floats) -> Floats:
+        """Each patient's number of cases times a value, R × B (or B where it is 1 throughout)."""
+        return value_B if len(self._blocks) == 1 else np.multiply.outer(self.size, value_B)
+
 
 @dataclass(frozen=True)
 class _Order:
@@ -54,26 +58,28 @@ class _Order:
     sorted_patient_n: Indices
     """The other class's patients, by score."""
     below_n: Indices
-    """How many of the other class score lower, and lower or the same."""
-    not_above_n: Indices
+    """How many of the other class score lower."""
+    not_above_n: Indices | None
+    """How many score lower or the same; None where no score is tied."""
 
     def twice_below(self, counts_PB: Counts) -> Counts:
         """Twice the drawn cases of the other class that score lower (ties half), n × B."""
-        below_nB = np.zeros((len(self.sorted_patient_n) + 1, counts_PB.shape[1]), np.int64)
+        below_nB = np.empty((len(self.sorted_patient_n) + 1, counts_PB.shape[1]), np.int64)
+        below_nB[0] = 0
         np.cumsum(counts_PB[self.sorted_patient_n], axis=0, out=below_nB[1:])
         twice_nB = below_nB[self.below_n]
-        twice_nB += below_nB[self.not_above_n]
+        twice_nB += twice_nB if self.not_above_n is None else below_nB[self.not_above_n]
         return twice_nB
 
 
 def _order(cluster: Cluster, other: Cluster, score_N: Floats) -> _Order:
     score_n, others = score_N[cluster.case_n], score_N[other.case_n]
     order = np.argsort(others, kind="stable")
-    return _Order(
-        other.patient_n[order],
-        np.searchsorted(others[order], score_n, side="left"),
-        np.searchsorted(others[order], score_n, side="right"),
+    below_n, not_above_n = (
+        np.searchsorted(others[order], score_n, side=side) for side in ("left", "right")
     )
+    tied = bool((below_n != not_above_n).any())
+    return _Order(other.patient_n[order], below_n, not_above_n if tied else None)
 
 
 Fold = tuple[Cluster, Cluster]
@@ -127,8 +133,8 @@ class AucKernel:
                 auc_B = np.einsum("rb,rb->b", count_RB, twice_U) * scale_B
                 np.multiply(twice_U, scale_B, out=influence_RB[start:middle])
                 np.multiply(twice_L, -scale_B, out=influence_RB[middle:stop])
-                influence_RB[start:middle] -= np.multiply.outer(positive.size, auc_B / M_B)
-                influence_RB[middle:stop] += np.multiply.outer(negative.size, (1 - auc_B) / N_B)
+                influence_RB[start:middle] -= positive.own(auc_B / M_B)
+                influence_RB[middle:stop] += negative.own((1 - auc_B) / N_B)
             value_B += auc_B
             start = stop
         influence_RB /= len(self._folds)

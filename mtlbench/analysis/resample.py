@@ -41,8 +41,10 @@ class Draw:
 
     counts_PB: Counts
     count_RB: Floats
-    weight_RB: Floats
-    """count × n/(n−1), n = patients of the row's stratum in the resample."""
+    strata: Sequence[slice]
+    """Rows of each stratum."""
+    correction_SB: Sequence[Floats]
+    """n/(n−1), n = patients of the stratum in the resample."""
     shared: tuple[Indices, Indices]
     """Rows (in either stratum of a fold) of the patients who are in both."""
     shared_weight_CB: Floats
@@ -54,7 +56,10 @@ class Draw:
         Obuchowski 1997 (doi:10.2307/2533958): within each stratum n/(n−1)·Σ c·l·r, and the cross
         products of patients who have cases in both strata.
         """
-        total_B: Floats = np.einsum("rb,rb,rb->b", self.weight_RB, left_RB, right_RB)
+        total_B = np.zeros(left_RB.shape[1])
+        for rows, correction_B in zip(self.strata, self.correction_SB, strict=True):
+            products = self.count_RB[rows], left_RB[rows], right_RB[rows]
+            total_B += correction_B * np.einsum("rb,rb,rb->b", *products)
         one_C, two_C = self.shared
         if one_C.size:
             for a_C, b_C in ((one_C, two_C), (two_C, one_C)):
@@ -83,18 +88,24 @@ class Rows:
                 self._shared.append((start[0] + one_C, start[1] + two_C, either))
 
     def draw(self, counts_PB: Counts) -> Draw:
-        """Count and weigh the rows; a weight is NaN where fewer than two patients are left."""
+        """Count the rows; a correction is NaN where fewer than two patients are left."""
         count_RB = counts_PB[self.patient_R].astype(float)
-        weight_RB = np.empty_like(count_RB)
         one_C, two_C = (np.concatenate([fold[side] for fold in self._shared]) for side in (0, 1))
         with np.errstate(divide="ignore", invalid="ignore"):
-            for rows in self.strata:
-                np.multiply(count_RB[rows], _correction(count_RB[rows]), out=weight_RB[rows])
+            correction_SB = [_correction(count_RB[rows]) for rows in self.strata]
             shared_weight = [
                 count_RB[rows_C] * _correction(counts_PB[patients])
                 for rows_C, _, patients in self._shared
+                if rows_C.size
             ]
-        return Draw(counts_PB, count_RB, weight_RB, (one_C, two_C), np.concatenate(shared_weight))
+        return Draw(
+            counts_PB,
+            count_RB,
+            self.strata,
+            correction_SB,
+            (one_C, two_C),
+            np.concatenate([np.empty((0, count_RB.shape[1])), *shared_weight]),
+        )
 
 
 def _correction(count_RB: Floats | Counts) -> Floats:
