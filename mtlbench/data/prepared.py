@@ -22,7 +22,8 @@ FILES = ("images.npy", "masks.npy", "cases.csv", "lesions.csv", "excluded.csv")
 _NUMBERS = {
     "label": "Int64", "height": "int64", "width": "int64", "spacing_mm": "float64",
     "has_mask": "int64", "n_lesions": "int64", "flipped": "int64", "scale": "float64",
-    "top": "int64", "lesion": "int64", "class": "Int64", "x_min": "Int64", "x_max": "Int64",
+    "top": "int64", "fold": "int64", "lesion": "int64", "class": "Int64", "x_min": "Int64",
+    "x_max": "Int64",
     "y_min": "Int64", "y_max": "Int64", "area_px": "Int64", "area_mm2": "float64",
 }  # fmt: skip
 

@@ -54,6 +54,11 @@ class _Clock:
         self._part.pop(name, None)
         self._done.add(name)
 
+    def fail(self, name: str) -> None:
+        """Neither done nor still to do."""
+        self._part.pop(name, None)
+        self._steps.pop(name, None)
+
     @property
     def counts(self) -> tuple[int, int]:
         return len(self._done), len(self._steps)
@@ -96,6 +101,7 @@ class PlainProgress:
 
     def failed(self, name: str, reason: str) -> None:
         """The run and its reason."""
+        self._clock.fail(name)
         self._print(f"{self._labels[name]} ({name})  failed: {reason}")
 
     def note(self, message: str) -> None:
@@ -151,7 +157,9 @@ class LiveProgress:
 
     def failed(self, name: str, reason: str) -> None:
         """A line above the bars."""
-        self._bars.remove_task(self._runs.pop(name)) if name in self._runs else None
+        self._clock.fail(name)
+        if name in self._runs:
+            self._bars.remove_task(self._runs.pop(name))
         self.note(f"{self._labels[name]} ({name}) failed: {reason}")
 
     def note(self, message: str) -> None:
