@@ -82,6 +82,7 @@ def compare(
         StudyError: where an argument is.
 
     """
+    metrics = tuple(dict.fromkeys(metrics))
     bases = _baselines(frames, baseline, metrics)
     _check_numbers(level, resamples, seed)
     dice = [metric for metric in metrics if metric != "auc"]
@@ -173,10 +174,10 @@ def _estimate_row(
     if closed is not None:
         row |= {"closed_low": closed.low, "closed_high": closed.high}
         row["closed_se"] = float(np.sqrt(estimate.variance))
-    warnings = _undefined(title, estimate, resamples)
     if interval is None:
-        return row, [*warnings, f"{title}: no interval: {_why_none(estimate)}"]
-    return row | {"low": interval.low, "high": interval.high}, warnings
+        return row, [f"{title}: no interval: {_why_none(estimate)}"]
+    row |= {"low": interval.low, "high": interval.high}
+    return row, _undefined(title, estimate)
 
 
 def _comparison_rows(
@@ -209,15 +210,15 @@ def _comparison_rows(
 def _difference(title: str, estimate: Estimate, level: float) -> tuple[Row, list[str]]:
     interval, method = _interval(estimate, IDENTITY, level)
     row: Row = {"difference": estimate.value, "method": method}
-    warnings = _undefined(title, estimate, estimate.value_B.size)
+    if estimate.value == 0 and estimate.variance <= NO_VARIANCE:
+        equal = f"{title}: equal for every patient: difference 0, p 1, no interval"
+        return row | {"p": 1.0}, [equal]
+    if interval is None:
+        return row, [f"{title}: no interval: {_why_none(estimate)}"]
+    warnings = _undefined(title, estimate)
     if np.isnan(estimate.value_S).any():
         warnings.append(f"{title}: other seeds: the interval holds for these trained models only")
-    if interval is not None:
-        return row | {"low": interval.low, "high": interval.high, "p": interval.p}, warnings
-    if estimate.value == 0:
-        warnings.append(f"{title}: equal for every patient: difference 0, p 1, no interval")
-        return row | {"p": 1.0}, warnings
-    return row, [*warnings, f"{title}: no interval: {_why_none(estimate)}"]
+    return row | {"low": interval.low, "high": interval.high, "p": interval.p}, warnings
 
 
 def _spread(values: Floats) -> float:
@@ -225,8 +226,8 @@ def _spread(values: Floats) -> float:
     return float(finite.std(ddof=1)) if finite.size > 1 else np.nan
 
 
-def _undefined(title: str, estimate: Estimate, resamples: int) -> list[str]:
-    share = estimate.n_undefined / resamples
+def _undefined(title: str, estimate: Estimate) -> list[str]:
+    share = estimate.n_undefined / estimate.value_B.size
     if share <= MAX_UNDEFINED:
         return []
     return [

@@ -83,9 +83,9 @@ def _dice(metric: str, cases: Cases, arms: Sequence[Arm]) -> Statistic:
         return Statistic(metric, reasons={arm.name: why for arm in arms} | reasons)
     masked_N = ~np.isnan(cases.true_NK[:, 0])
     true_NK, patient_N = cases.true_NK[masked_N], cases.patient_N[masked_N]
-    classes = classes_of(metric, true_NK, cases.fold_N[masked_N])
+    classes = classes_of(metric, cases.true_NK, cases.fold_N)
     if not classes:
-        why = "no class that it averages is in the truth of the test set"
+        why = "no class that it averages is in the truth of the test set (of every fold)"
         return Statistic(metric, reasons={arm.name: why for arm in arms} | reasons)
     rows = dice_rows(cases, masked_N)
     names = class_names(metric, classes)
@@ -121,7 +121,8 @@ def _scarcest(
     if metric == "dice_any":
         true_NK = true_NK[:, 1:].sum(axis=1, keepdims=True)
     sizes = [len(np.unique(patient_N[true_NK[:, k] > 0])) for k in classes]
-    return min(zip(names, sizes, strict=True), key=_size)
+    what = [f"{name} in the truth" for name in names]
+    return min(zip(what, sizes, strict=True), key=_size)
 
 
 def _size(group: tuple[str, int]) -> int:
@@ -140,10 +141,14 @@ def _absent(
         return []
     notes = []
     for k in sorted(set(range(len(CLASSES))) - set(classes)):
-        seen = "every fold" if true_NK[:, k].sum() > 0 else "the test set"
-        notes.append(f"class {CLASSES[k]!r} is not in the truth of {seen} and not averaged")
-        for arm in arms:
-            if arm.pred_SNK is not None and arm.both_SNK is not None:
-                wrong = (arm.pred_SNK - arm.both_SNK)[:, masked_N, k].sum(axis=1).mean()
-                notes.append(f"{arm.name} predicts it wrongly in {wrong:.0f} pixels")
+        where = "every fold" if true_NK[:, k].sum() > 0 else "the test set"
+        wrong = [
+            f"{arm.name} {(arm.pred_SNK - arm.both_SNK)[:, masked_N, k].sum(axis=1).mean():.0f}"
+            for arm in arms
+            if arm.pred_SNK is not None and arm.both_SNK is not None
+        ]
+        notes.append(
+            f"class {CLASSES[k]!r} is not in the truth of {where} and not averaged; pixels that "
+            f"are wrongly predicted as it: {', '.join(wrong)}"
+        )
     return notes
