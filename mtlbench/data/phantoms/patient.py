@@ -64,7 +64,7 @@ class Patient:
 
 def stream(seed: int, patient: int, *key: int) -> np.random.Generator:
     """Open the random stream of one part of one patient: independent of every other part."""
-    return np.random.default_rng((seed, patient, *key))
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(patient, *key)))
 
 
 def draw_patient(seed: int, patient: int) -> Patient:
