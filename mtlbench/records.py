@@ -127,7 +127,10 @@ class RunFolder:
     def describe(self, names: Sequence[str]) -> dict[str, dict[str, object]]:
         """Size and SHA-256 of the folder's files, for a complete record."""
         return {
-            name: {"bytes": (self.path / name).stat().st_size, "sha256": file_sha256(self.path / name)}
+            name: {
+                "bytes": (self.path / name).stat().st_size,
+                "sha256": file_sha256(self.path / name),
+            }
             for name in names
         }
 

@@ -72,9 +72,7 @@ def index(adapter: Adapter, root: Root, out: Out, columns: Columns = None) -> No
     print(f"{out}: {len(found.mammograms)} images")
 
 
-@app.command(
-    epilog="Example: mtlbench data show mias /data/mini-mias mdb001 --out mdb001.png"
-)
+@app.command(epilog="Example: mtlbench data show mias /data/mini-mias mdb001 --out mdb001.png")
 def show(
     adapter: Adapter,
     root: Root,

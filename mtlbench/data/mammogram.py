@@ -41,9 +41,10 @@ class Circle:
     radius: float
 
     def rasterise(self, height: int, width: int) -> Mask:
-        """Pixels whose centre lies in the disc, as bool HW."""
+        """Pixels whose centre lies in the disc, or the nearest one, as bool HW."""
         rows, columns = np.ogrid[:height, :width]
-        return (columns - self.x) ** 2 + (rows - self.y) ** 2 <= self.radius**2
+        mask = (columns - self.x) ** 2 + (rows - self.y) ** 2 <= self.radius**2
+        return _at_least_one(mask, self.x, self.y)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Polygon:
     points: tuple[tuple[float, float], ...]
 
     def rasterise(self, height: int, width: int) -> Mask:
-        """Pixels whose centre lies inside by the even-odd rule, as bool HW."""
+        """Pixels whose centre lies inside by the even-odd rule, or the nearest one, as bool HW."""
         mask = np.zeros((height, width), dtype=bool)
         x0, y0 = np.asarray(self.points, dtype=float).T
         x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
@@ -67,7 +68,7 @@ class Polygon:
             for left, right in zip(x[::2], x[1::2], strict=True):
                 start, stop = int(np.ceil(left)), int(np.floor(right)) + 1
                 mask[row, max(start, 0) : max(stop, 0)] = True
-        return mask
+        return _at_least_one(mask, float(x0.mean()), float(y0.mean()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,14 @@ class MaskFile:
                 f"{pixels.shape[0]} x {pixels.shape[1]} and the image {height} x {width}"
             )
         return pixels > 0 if self.value is None else pixels == self.value
+
+
+def _at_least_one(mask: Mask, x: float, y: float) -> Mask:
+    """Mark the pixel at (x, y) if no other is: a lesion below a pixel does not vanish."""
+    row, column = round(y), round(x)
+    if not mask.any() and 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1]:
+        mask[row, column] = True
+    return mask
 
 
 @dataclass(frozen=True, slots=True)

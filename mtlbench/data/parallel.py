@@ -6,6 +6,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TypeVar
 
+from mtlbench.processes import end_with_parent
+
 T = TypeVar("T")
 R = TypeVar("R")
 _AHEAD = 4
@@ -18,7 +20,9 @@ def ordered_map(function: Callable[[T], R], items: Sequence[T], jobs: int) -> It
         yield from map(function, items)
         return
     # spawn: a fork of a process that runs threads (torch, BLAS) may hang.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=end_with_parent
+    ) as pool:
         waiting: deque[Future[R]] = deque()
         try:
             for item in items:

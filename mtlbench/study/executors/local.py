@@ -2,13 +2,12 @@
 
 import contextlib
 import multiprocessing as mp
-import os
 import signal
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 
+from mtlbench.processes import end_with_parent
 from mtlbench.study.executors.base import Ended, Epoch, Event, Lost
 from mtlbench.training.loop import Row
 from mtlbench.training.run import Task, execute
@@ -78,7 +77,7 @@ class LocalExecutor:
 def _serve(pipe: Connection) -> None:
     """The worker's life: wait for a task, do it, say how it went, until the driver is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
-    threading.Thread(target=_die_with_driver, daemon=True).start()
+    end_with_parent()
     while True:
         task: Task = pipe.recv()
         name = task.folder.name
@@ -92,11 +91,3 @@ def _serve(pipe: Connection) -> None:
             pipe.send(Ended(name, f"{type(error).__name__}: {error}"))
         else:
             pipe.send(Ended(name, None))
-
-
-def _die_with_driver() -> None:
-    """End this process as soon as its parent has ended, however that was killed."""
-    parent = mp.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)

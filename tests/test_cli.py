@@ -1,0 +1,215 @@
+"""The commands, as users run them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+STUDY = """
+name = "tiny"
+dataset = "phantom"
+seeds = [0, 1]
+baseline = { auc = "cls", dice = "seg" }
+[data]
+size = [32, 24]
+patients = 24
+difficulty = "easy"
+[budget]
+rule = "per-stage"
+epochs = 2
+[base.model]
+backbone = "small"
+output_stride = 8
+[base.optim]
+batch_size = 8
+[[arms]]
+name = "cls"
+set = { strategy = "cls" }
+[[arms]]
+name = "seg"
+set = { strategy = "seg" }
+[[arms]]
+name = "sequential"
+set = { strategy = "sequential" }
+[[arms]]
+name = "joint"
+set = { strategy = "joint" }
+vary = { "loss.lambda" = [0.0, 0.5, 1.0] }
+[compare]
+choose = "val.auc"
+resamples = 500
+"""
+TABLES = ("table.csv", "table.md", "table.tex", "estimates.csv", "comparisons.csv")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def mtlbench(home):
+    """Run a command in a folder of its own, with a cache of its own."""
+
+    def run(*arguments, code=0):
+        done = subprocess.run(
+            [sys.executable, "-c", "from mtlbench.cli import main; main()", *map(str, arguments)],
+            cwd=home,
+            env=os.environ | {"MTLBENCH_CACHE": str(home / "cache"), "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def study(home, mtlbench):
+    """The results folder of the tiny study."""
+    (home / "tiny.toml").write_text(STUDY)
+    mtlbench("study", "run", "tiny.toml", "--device", "cpu")
+    return home / "results" / "tiny"
+
+
+def predictions(study, **wanted):
+    cells = pd.read_csv(study / "cells.csv")
+    for key, value in wanted.items():
+        cells = cells[cells[key.replace("__", ".")] == value]
+    return pd.read_csv(study / "runs" / cells["hash"].iloc[0] / "predictions.csv")
+
+
+def test_a_study_leaves_what_the_interface_names(study):
+    for name in ("study.toml", "cells.csv", "cases.csv", "recipe.json", "report/index.html"):
+        assert (study / name).is_file()
+    for name in TABLES:
+        assert (study / "report" / name).stat().st_size > 0
+    for figure in ("forest", "roc", "curves", "cases"):
+        for suffix in ("pdf", "svg", "png"):
+            assert (study / "report" / "figures" / f"{figure}.{suffix}").is_file()
+    (run, *_) = (study / "runs").iterdir()
+    for name in ("config.json", "record.json", "history.csv", "predictions.csv"):
+        assert (run / name).is_file()
+
+
+def test_columns_of_a_task_that_is_not_trained_are_empty(study):
+    cls, seg = predictions(study, arm="cls"), predictions(study, arm="seg")
+    assert cls["score"].between(0, 1).all()
+    assert cls["true_0"].isna().all()
+    assert seg["score"].isna().all()
+    assert (seg[[f"true_{k}" for k in range(5)]].sum(axis=1) == 32 * 24).all()
+    assert set(cls["split"]) == {"val", "test"}
+
+
+@pytest.mark.parametrize(("lambda_", "single"), [(1.0, "cls"), (0.0, "seg")])
+def test_the_ends_of_lambda_predict_as_the_single_tasks_do(study, lambda_, single):
+    joint = predictions(study, arm="joint", loss__lambda=lambda_, seed=0)
+    assert joint.equals(predictions(study, arm=single, seed=0))
+
+
+def test_a_finished_study_runs_nothing_again(study, mtlbench):
+    before = {path: path.stat().st_mtime_ns for path in (study / "runs").rglob("record.json")}
+    done = mtlbench("study", "run", "tiny.toml", "--json")
+    assert json.loads(done.stdout)["done"] == 12
+    assert before == {p: p.stat().st_mtime_ns for p in (study / "runs").rglob("record.json")}
+
+
+def test_the_same_study_elsewhere_gives_the_same_bytes(study, mtlbench, home):
+    mtlbench("study", "run", "tiny.toml", "--results", "again", "--jobs", "1")
+    for name in TABLES:
+        other = home / "again" / "tiny" / "report" / name
+        assert other.read_bytes() == (study / "report" / name).read_bytes()
+
+
+def test_status_and_plan_agree(study, mtlbench):
+    status = json.loads(mtlbench("study", "status", study, "--json").stdout)
+    plan = json.loads(mtlbench("study", "plan", "tiny.toml", "--json").stdout)
+    assert (status["cells"], status["runs"], status["done"], status["shared"]) == (6, 12, 12, 2)
+    assert plan["rows"] == status["rows"]
+    assert plan["estimated_s"] == 0
+    (row,) = [r for r in status["rows"] if r["arm"] == "seg" and r["seed"] == 0]
+    assert row["shares"] == ["sequential"]
+
+
+def test_a_report_without_images_holds_none(study, mtlbench):
+    mtlbench("study", "report", study, "--no-images")
+    assert not list((study / "report" / "figures").glob("cases.*"))
+    mtlbench("study", "report", study)
+    assert list((study / "report" / "figures").glob("cases.*"))
+
+
+def test_folds_test_every_patient_once(home, mtlbench):
+    text = STUDY.replace('"tiny"', '"folds"').replace("[budget]", "folds = 2\n[budget]", 1)
+    (home / "folds.toml").write_text(text.replace("seeds = [0, 1]", "seeds = [0]"))
+    mtlbench("study", "run", "folds.toml", "--device", "cpu")
+    study = home / "results" / "folds"
+    cells = pd.read_csv(study / "cells.csv").query("arm == 'cls'")
+    parts = [pd.read_csv(study / "runs" / name / "predictions.csv") for name in cells["hash"]]
+    tested = pd.concat([part[part["split"] == "test"] for part in parts])
+    assert sorted(tested["image_id"]) == sorted(pd.read_csv(study / "cases.csv")["image_id"])
+
+
+def test_a_faulty_study_exits_2_and_leaves_nothing(home, mtlbench):
+    (home / "bad.toml").write_text(STUDY.replace("batch_size = 8", "batch = 8"))
+    done = mtlbench("study", "run", "bad.toml", "--results", "bad", code=2)
+    assert done.stderr.strip() == "error: bad.toml: base.optim.batch: unknown key"
+    assert not (home / "bad").exists()
+
+
+def test_a_failing_run_is_listed_and_exits_3(home, mtlbench):
+    text = STUDY.replace("batch_size = 8", "batch_size = 8\nlr = 1e30")
+    (home / "diverges.toml").write_text(text.replace('"tiny"', '"diverges"'))
+    done = mtlbench("study", "run", "diverges.toml", code=3)
+    assert "DivergedError: the loss must stay finite" in done.stderr
+    status = json.loads(mtlbench("study", "status", "results/diverges", "--json").stdout)
+    assert status["failed"] > 0
+    assert status["running"] == 0
+
+
+@pytest.fixture(scope="module")
+def demo(home, mtlbench):
+    mtlbench("data", "phantom", "demo", "--as", "folder", "--patients", "3", "--size", "64x48")
+    return home / "demo"
+
+
+def test_a_folder_is_checked_prepared_indexed_and_shown(home, demo, mtlbench):
+    found = json.loads(mtlbench("data", "check", "folder", "demo", "--json").stdout)
+    assert (found["images"], found["errors"]) == (12, 0)
+    mtlbench("data", "prepare", "folder", "demo", "--out", "prepared", "--size", "32x24")
+    mtlbench("data", "index", "folder", "demo", "--out", "index")
+    cases = pd.read_csv(home / "index" / "cases.csv")
+    assert len(cases) == 12
+    name = cases["image_id"].iloc[0]
+    mtlbench("data", "show", "folder", "demo", name, "--out", "shown.png")
+    assert (home / "shown.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_truncated_image_exits_4_with_its_place(home, mtlbench):
+    mtlbench("data", "phantom", "cut", "--as", "mias", "--patients", "2", "--size", "64x48")
+    image = next(Path(home, "cut").rglob("*.pgm"))
+    image.write_bytes(image.read_bytes()[:5000])
+    done = mtlbench("data", "prepare", "mias", "cut", "--out", "never", "--size", "32x24", code=4)
+    assert image.name in done.stderr
+    assert not (home / "never").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("study", "list"), ("study", "status", "results/tiny"), ("published", "list"),
+        ("published", "show", "le2019-table1"), ("data", "check", "folder", "demo"),
+        ("study", "report", "results/tiny"),
+    ],
+)  # fmt: skip
+def test_commands_that_only_read_import_no_torch(study, demo, home, arguments):
+    code = (
+        "import sys, mtlbench.cli as c\ntry:\n c.main()\nexcept SystemExit: pass\n"
+        "assert 'torch' not in sys.modules and 'optuna' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, *arguments], cwd=home, check=True, timeout=120)
