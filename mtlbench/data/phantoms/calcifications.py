@@ -14,7 +14,7 @@ from mtlbench.data.phantoms.shape import Shape
 
 REGION_MM = (3.7, 0.6)
 """Radius of the region the grains lie in: median and SD of the logarithm."""
-PEAK = 3.0
+PEAK = 1.1
 """Median peak of a grain in units of the breast's SD."""
 HULL_MM = 0.8
 """How far outside the grains radiologists draw the region's outline."""

@@ -55,11 +55,11 @@ def draw_mass(
 def _outline(rng: np.random.Generator, malignant: bool) -> Floats:
     """Draw an outline's radius over its mean: an oval with random harmonics, its area kept."""
     order_K = np.arange(3, 12)
-    roughness, decay = rng.uniform(0.03, 0.18 if malignant else 0.27), 0.9 if malignant else 1.5
+    roughness, decay = rng.uniform(0.03, 0.18 if malignant else 0.21), 0.9 if malignant else 1.2
     size_K = rng.normal(0, roughness, order_K.size) * (3 / order_K) ** decay
     phase_K = rng.uniform(0, 2 * np.pi, order_K.size)
     wave_N = size_K @ np.cos(order_K[:, None] * _ANGLE_N + phase_K[:, None])
-    stretch, tilt = rng.uniform(1.0, 1.7), rng.uniform(0, np.pi)
+    stretch, tilt = rng.uniform(1.0, 1.7 if malignant else 1.9), rng.uniform(0, np.pi)
     oval_N = np.hypot(np.cos(_ANGLE_N - tilt), stretch * np.sin(_ANGLE_N - tilt))
     radius_N = np.exp(wave_N) / oval_N
     return np.asarray(radius_N / np.sqrt(np.mean(radius_N**2)))
