@@ -28,13 +28,17 @@ from mtlbench.errors import BusyError
 from mtlbench.models.network import JointNet, build_model
 from mtlbench.records import RunFolder, atomic_path, write_csv, write_json
 from mtlbench.training.evaluate import Evaluation, evaluate
+from mtlbench.training.findings import CANDIDATES, LESIONS, find
 from mtlbench.training.loop import HISTORY, Row, train
 from mtlbench.training.losses import LOSSES, class_weights
 from mtlbench.training.outputs import PREDICTIONS, panels, prediction_rows
 from mtlbench.training.strategy import Stage
 from mtlbench.training.tasks import Tasks
 
-FILES = ("config.json", "history.csv", "predictions.csv", "model.safetensors", "panels.npz")
+FILES = (
+    "config.json", "history.csv", "predictions.csv", "lesions.csv", "candidates.csv",
+    "model.safetensors", "panels.npz",
+)  # fmt: skip
 PACKAGES = ("mtlbench", "torch", "torchvision", "numpy", "optuna")
 
 
@@ -184,6 +188,10 @@ def _write_outputs(
         row for split, result in results.items() for row in prediction_rows(cohort, split, result)
     ]
     write_csv(folder.path / "predictions.csv", PREDICTIONS, rows)
+    shown_N = np.concatenate([result.case_N for result in results.values()])
+    lesion_rows, candidate_rows = find(model, cohort, shown_N, tasks)
+    write_csv(folder.path / "lesions.csv", LESIONS, lesion_rows)
+    write_csv(folder.path / "candidates.csv", CANDIDATES, candidate_rows)
     with atomic_path(folder.path / "model.safetensors") as temporary:
         state = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
         save_file(state, temporary)
