@@ -26,13 +26,13 @@ class Difficulty:
 DIFFICULTIES = {
     "real": Difficulty(),
     "easy": Difficulty(
-        texture=0.5,
-        mass_size=1.7,
-        mass_contrast=2.0,
-        spicules=5.0,
+        texture=0.55,
+        mass_size=1.8,
+        mass_contrast=2.2,
+        spicules=3.5,
         blur=1.6,
         cluster_size=1.8,
-        grain_contrast=80.0,
+        grain_contrast=55.0,
     ),
 }
 """`real` matches the measurements in `docs/phantoms.md`; `easy` is the quickstart's."""
