@@ -16,7 +16,7 @@ from mtlbench.data.phantoms.patient import SIDES, VIEWS, Patient, Side, View, dr
 from mtlbench.data.phantoms.shape import Body, Shape
 from mtlbench.data.phantoms.tissue import draw_tissue
 
-FILMS = {"film A": (2.7, 1.06, 1.2), "film B": (2.4, 1.02, 1.6)}
+FILMS = {"film A": (2.7, 1.06, 0.9), "film B": (2.4, 1.02, 1.2)}
 """Slope and middle of the film's curve, and grain in grey levels at 0.2 mm, by scanner."""
 
 

@@ -152,7 +152,7 @@ def test_grains_stand_out_as_little_as_on_film() -> None:
             (lesion,) = mammogram.lesions
             assert lesion.outline is not None
             region = lesion.outline.rasterise(1152, 832)
-            (rows, columns) = ndimage.find_objects(region)[0]
+            (rows, columns) = ndimage.find_objects(region.astype(int))[0]
             part = np.s_[max(rows.start - 5, 0) : rows.stop + 5, columns.start : columns.stop + 5]
             image = mammogram.pixels()[part].astype(float)
             peaks.append((image - ndimage.median_filter(image, 5))[region[part]].max())
