@@ -16,8 +16,11 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 State = str
-"""`pending` (no record), `running`, `complete`, `failed` or `pruned`."""
+"""`pending` (no record, or files are missing), `running`, `interrupted` (it said that it was
+running, but no process holds it), `complete`, `failed` or `pruned`."""
 
 
 def canonical_json(value: object) -> str:
@@ -118,7 +121,13 @@ class RunFolder:
         state: State = record.get("state", "pending")
         if state == "complete" and not self._whole(record["files"]):
             return "pending"
+        if state == "running" and not self._held():
+            return "interrupted"
         return state
+
+    def lock(self) -> FileLock:
+        """The lock that the process which computes the run holds."""
+        return FileLock(self.path / "lock")
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Replace the record; a complete one lists its files with sizes and hashes."""
@@ -133,6 +142,13 @@ class RunFolder:
             }
             for name in names
         }
+
+    def _held(self) -> bool:
+        try:
+            with self.lock().acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
 
     def _whole(self, files: Mapping[str, Mapping[str, Any]]) -> bool:
         return all(

@@ -1,4 +1,4 @@
-"""Real data and small made-up data sets that several tests read."""
+"""Real data, small made-up data sets and a tiny study that several tests read."""
 
 import csv
 import os
@@ -93,3 +93,41 @@ def small_folder(write_folder: Callable[..., Path]) -> Path:
             }
         )
     return write_folder(rows, files)
+
+
+_STUDY = """
+name = "tiny"
+dataset = "phantom"
+seeds = [0, 1]
+baseline = { auc = "cls", dice = "seg" }
+[data]
+size = [32, 24]
+patients = 24
+difficulty = "easy"
+[budget]
+rule = "per-stage"
+epochs = 2
+[base.model]
+backbone = "small"
+output_stride = 8
+[base.optim]
+batch_size = 8
+[[arms]]
+name = "cls"
+set = { strategy = "cls" }
+[[arms]]
+name = "seg"
+set = { strategy = "seg" }
+[[arms]]
+name = "sequential"
+set = { strategy = "sequential" }
+[[arms]]
+name = "joint"
+set = { strategy = "joint" }
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_study() -> str:
+    """The text of a study of four arms and two seeds that trains in seconds."""
+    return _STUDY

@@ -9,36 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-STUDY = """
-name = "tiny"
-dataset = "phantom"
-seeds = [0, 1]
-baseline = { auc = "cls", dice = "seg" }
-[data]
-size = [32, 24]
-patients = 24
-difficulty = "easy"
-[budget]
-rule = "per-stage"
-epochs = 2
-[base.model]
-backbone = "small"
-output_stride = 8
-[base.optim]
-batch_size = 8
-[[arms]]
-name = "cls"
-set = { strategy = "cls" }
-[[arms]]
-name = "seg"
-set = { strategy = "seg" }
-[[arms]]
-name = "sequential"
-set = { strategy = "sequential" }
-[[arms]]
-name = "joint"
-set = { strategy = "joint" }
-vary = { "loss.lambda" = [0.0, 0.5, 1.0] }
+SWEEP = """vary = { "loss.lambda" = [0.0, 0.5, 1.0] }
 [compare]
 choose = "val.auc"
 resamples = 500
@@ -71,9 +42,15 @@ def mtlbench(home):
 
 
 @pytest.fixture(scope="module")
-def study(home, mtlbench):
-    """The results folder of the tiny study."""
-    (home / "tiny.toml").write_text(STUDY)
+def text(tiny_study):
+    """The tiny study with a sweep of λ in its last arm."""
+    return tiny_study + SWEEP
+
+
+@pytest.fixture(scope="module")
+def study(home, mtlbench, text):
+    """The results folder of that study."""
+    (home / "tiny.toml").write_text(text)
     mtlbench("study", "run", "tiny.toml", "--device", "cpu")
     return home / "results" / "tiny"
 
@@ -144,9 +121,9 @@ def test_a_report_without_images_holds_none(study, mtlbench):
     assert list((study / "report" / "figures").glob("cases.*"))
 
 
-def test_folds_test_every_patient_once(home, mtlbench):
-    text = STUDY.replace('"tiny"', '"folds"').replace("[budget]", "folds = 2\n[budget]", 1)
-    (home / "folds.toml").write_text(text.replace("seeds = [0, 1]", "seeds = [0]"))
+def test_folds_test_every_patient_once(home, mtlbench, text):
+    folded = text.replace('"tiny"', '"folds"').replace("[budget]", "folds = 2\n[budget]", 1)
+    (home / "folds.toml").write_text(folded.replace("seeds = [0, 1]", "seeds = [0]"))
     mtlbench("study", "run", "folds.toml", "--device", "cpu")
     study = home / "results" / "folds"
     cells = pd.read_csv(study / "cells.csv").query("arm == 'cls'")
@@ -155,16 +132,16 @@ def test_folds_test_every_patient_once(home, mtlbench):
     assert sorted(tested["image_id"]) == sorted(pd.read_csv(study / "cases.csv")["image_id"])
 
 
-def test_a_faulty_study_exits_2_and_leaves_nothing(home, mtlbench):
-    (home / "bad.toml").write_text(STUDY.replace("batch_size = 8", "batch = 8"))
+def test_a_faulty_study_exits_2_and_leaves_nothing(home, mtlbench, text):
+    (home / "bad.toml").write_text(text.replace("batch_size = 8", "batch = 8"))
     done = mtlbench("study", "run", "bad.toml", "--results", "bad", code=2)
     assert done.stderr.strip() == "error: bad.toml: base.optim.batch: unknown key"
     assert not (home / "bad").exists()
 
 
-def test_a_failing_run_is_listed_and_exits_3(home, mtlbench):
-    text = STUDY.replace("batch_size = 8", "batch_size = 8\nlr = 1e30")
-    (home / "diverges.toml").write_text(text.replace('"tiny"', '"diverges"'))
+def test_a_failing_run_is_listed_and_exits_3(home, mtlbench, text):
+    diverging = text.replace("batch_size = 8", "batch_size = 8\nlr = 1e30")
+    (home / "diverges.toml").write_text(diverging.replace('"tiny"', '"diverges"'))
     done = mtlbench("study", "run", "diverges.toml", code=3)
     assert "DivergedError: the loss must stay finite" in done.stderr
     status = json.loads(mtlbench("study", "status", "results/diverges", "--json").stdout)

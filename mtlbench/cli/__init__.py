@@ -41,6 +41,9 @@ def main() -> None:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
     except _Stopped as stopped:
         print("stopped: the same command goes on with what is left", file=sys.stderr)
         sys.exit(_EXIT_CODES[stopped.args[0]])

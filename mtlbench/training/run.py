@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from safetensors.torch import load_file, save_file
 
 from mtlbench.config import AugmentConfig, DataConfig, LossConfig, ModelConfig, OptimConfig
@@ -62,10 +63,10 @@ def execute(task: Task, report: Callable[[Row, int], None]) -> None:
         Exception: whatever broke the run; its record then says `failed` and why.
     """
     task.folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(task.folder / "lock")
+    folder = RunFolder(task.folder)
     try:
-        with lock.acquire(timeout=10):
-            _execute(RunFolder(task.folder), task, report)
+        with folder.lock().acquire(timeout=10):
+            _execute(folder, task, report)
     except Timeout:
         raise BusyError(f"{task.folder}: another process is doing this run") from None
 
@@ -81,9 +82,9 @@ def _execute(folder: RunFolder, task: Task, report: Callable[[Row, int], None]) 
     try:
         outcome = _train_and_write(folder, task, device, report)
     except Exception as error:
-        folder.write_record(
-            record | {"state": "failed", "error": f"{type(error).__name__}: {error}"}
-        )
+        reason = f"{type(error).__name__}: {error}"
+        details = {"state": "failed", "error": reason, "traceback": traceback.format_exc()}
+        folder.write_record(record | details)
         raise
     folder.write_record(record | outcome | {"state": "complete"})
 

@@ -6,37 +6,6 @@ from mtlbench.config import load_study
 from mtlbench.study.data import load_data
 from mtlbench.study.design import build_design, expand
 
-STUDY = """
-name = "tiny"
-dataset = "phantom"
-seeds = [0, 1]
-baseline = { auc = "cls", dice = "seg" }
-[data]
-size = [32, 24]
-patients = 16
-difficulty = "easy"
-[budget]
-rule = "per-stage"
-epochs = 2
-[base.model]
-backbone = "small"
-output_stride = 8
-[base.optim]
-batch_size = 8
-[[arms]]
-name = "cls"
-set = { strategy = "cls" }
-[[arms]]
-name = "seg"
-set = { strategy = "seg" }
-[[arms]]
-name = "sequential"
-set = { strategy = "sequential" }
-[[arms]]
-name = "joint"
-set = { strategy = "joint" }
-"""
-
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
@@ -49,11 +18,11 @@ def _cache(cache, monkeypatch):
 
 
 @pytest.fixture
-def study_file(tmp_path):
+def study_file(tmp_path, tiny_study):
     """Write the tiny study, with replacements, and give its path."""
 
     def write(*replacements: tuple[str, str]) -> Path:
-        text = STUDY
+        text = tiny_study
         for old, new in replacements:
             assert old in text
             text = text.replace(old, new)

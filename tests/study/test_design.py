@@ -108,7 +108,7 @@ FAULTS = [
     (("seeds = [0, 1]", "sseeds = [1, 1]"), "sseeds: unknown key"),
     (('name = "seg"', 'name = "cls"'), "names of arms must be unique"),
     (
-        ("patients = 16", "patients = 0"),
+        ("patients = 24", "patients = 0"),
         "data.patients: Input should be greater than or equal to 1",
     ),
     (

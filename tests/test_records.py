@@ -1,0 +1,70 @@
+import json
+import multiprocessing
+
+import pytest
+
+from mtlbench.records import RunFolder, atomic_path, canonical_json, digest, write_csv, write_json
+
+
+def test_canonical_json_does_not_depend_on_order_and_refuses_nan():
+    assert canonical_json({"b": 1, "a": [1, 2]}) == canonical_json({"a": [1, 2], "b": 1})
+    assert json.loads(canonical_json({"a": 0.1})) == {"a": 0.1}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        digest({"a": float("nan")})
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:  # noqa: PT012
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_none_is_an_empty_field(tmp_path):
+    write_csv(tmp_path / "t.csv", ("a", "b"), [{"a": None, "b": 0.1}])
+    assert (tmp_path / "t.csv").read_text() == "a,b\n,0.1\n"
+
+
+@pytest.fixture
+def complete(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    write_json(folder.path / "config.json", {"seed": 0})
+    folder.write_record({"state": "complete", "files": folder.describe(["config.json"])})
+    return folder
+
+
+def test_a_run_is_complete_while_its_files_are_whole(complete):
+    assert complete.state() == "complete"
+    (complete.path / "config.json").write_text("{")
+    assert complete.state() == "pending"
+    (complete.path / "config.json").unlink()
+    assert complete.state() == "pending"
+
+
+def test_a_folder_without_a_readable_record_counts_for_nothing(complete):
+    (complete.path / "record.json").write_text('{"state": "comp')
+    assert complete.state() == "pending"
+    (complete.path / "record.json").unlink()
+    assert complete.state() == "pending"
+
+
+def hold(path, ready, done):
+    with RunFolder(path).lock():
+        ready.set()
+        done.wait(60)
+
+
+def test_a_run_is_running_while_a_process_holds_it_and_interrupted_after(complete):
+    complete.write_record({"state": "running"})
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    process = context.Process(target=hold, args=(complete.path, ready, done))
+    process.start()
+    assert ready.wait(60)
+    assert complete.state() == "running"
+    process.kill()
+    process.join()
+    assert complete.state() == "interrupted"
