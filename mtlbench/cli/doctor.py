@@ -4,8 +4,7 @@ import json
 import os
 import platform
 import shutil
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -13,43 +12,53 @@ from rich.console import Console
 
 PACKAGES = (
     "mtlbench", "torch", "torchvision", "optuna", "numpy", "pandas", "scipy", "matplotlib",
-    "seaborn", "pydicom", "pillow",
+    "pillow", "pydantic", "safetensors",
 )  # fmt: skip
-CODECS = {"pylibjpeg": "JPEG and JPEG 2000 in DICOM", "imagecodecs": "JPEG lossless and JPEG-LS"}
+CODECS = {"zlib": "PNG", "libtiff": "compressed TIFF"}
+"""Pillow's optional libraries, and the images that need them; PGM needs none."""
+LITTLE_GB = 20
 
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
 ) -> None:
     """Show versions, devices, codecs and disk, what is missing and how to get it."""
+    facts = _facts()
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    console = Console()
+    for name, value in facts.items():
+        console.print(f"[bold]{name}[/bold]", value)
+
+
+def _facts() -> dict[str, Any]:
     import torch
+    from PIL import features
 
     from mtlbench.study.data import cache_folder
 
     cache = cache_folder()
     existing = next(path for path in (cache, *cache.parents) if path.exists())
-    facts: dict[str, Any] = {
+    free_gb = round(shutil.disk_usage(existing).free / 1e9, 1)
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    codecs = {name: bool(features.check(name)) for name in CODECS}
+    missing = [
+        f"{CODECS[name]} cannot be read: pip install --upgrade pillow"
+        for name, present in codecs.items()
+        if not present
+    ]
+    if not gpus:
+        missing.append("no CUDA device: runs are computed on the CPU; a GPU needs NVIDIA's driver")
+    if free_gb < LITTLE_GB:
+        missing.append(f"little room for prepared data at {cache}: MTLBENCH_CACHE names another")
+    return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "codecs": {name: find_spec(name) is not None for name in CODECS},
-        "cache": {"path": str(cache), "free_gb": round(shutil.disk_usage(existing).free / 1e9, 1)},
-        "missing": [
-            f"{what}: pip install {name}"
-            for name, what in CODECS.items()
-            if find_spec(name) is None
-        ],
+        "packages": {name: version(name) for name in PACKAGES},
+        "cuda": gpus,
+        "codecs": codecs,
+        "cache": {"path": str(cache), "free_gb": free_gb},
+        "missing": missing,
     }
-    if as_json:
-        print(json.dumps(facts, indent=2))
-    else:
-        Console().print(facts)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
