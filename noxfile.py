@@ -24,4 +24,6 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    session.run("pytest", "-n", "2", *session.posargs)
+    # A file stays on one core, so that what its tests share is made once.
+    one_thread = {"OMP_NUM_THREADS": "1"}
+    session.run("pytest", "-n", "2", "--dist", "loadfile", *session.posargs, env=one_thread)
