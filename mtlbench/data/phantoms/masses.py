@@ -15,7 +15,7 @@ from mtlbench.data.phantoms.shape import Body, Shape
 
 SHARE = {False: (0.0085, 0.78), True: (0.0116, 0.93)}
 """Area over the breast's area by malignancy: median and SD of the logarithm."""
-CONTRAST = {False: (0.53, 0.44), True: (1.15, 0.40)}
+CONTRAST = {False: (0.57, 0.44), True: (1.15, 0.40)}
 """Peak over the breast's SD by malignancy: median and SD of the logarithm."""
 SPICULATED = 0.65
 """Share of malignant masses that are spiculated; the others are ill defined."""

@@ -12,7 +12,7 @@ VIEWS: tuple[View, ...] = ("CC", "MLO")
 
 DENSITY_SHARES = (0.20, 0.45, 0.26, 0.09)
 """ACR density 1 to 4 among the mass images of CBIS-DDSM."""
-NORMAL, BENIGN = 0.40, 0.30
+NORMAL, BENIGN = 0.40, 0.29
 """Shares of patients without a finding and with a benign one; the rest have cancer."""
 CONTENTS: tuple[tuple[tuple[str, ...], float], ...] = (
     (("mass",), 0.60),
@@ -20,7 +20,7 @@ CONTENTS: tuple[tuple[tuple[str, ...], float], ...] = (
     (("mass", "calcification"), 0.10),
 )
 """What a breast with a finding holds, and how often."""
-SECOND_BREAST = 0.15
+SECOND_BREAST = 0.08
 """Share of patients with cancer who have a benign finding in the other breast."""
 
 
