@@ -5,7 +5,10 @@ of its swept values asks of a training. Names (adapters, backbones, strategies) 
 their dicts live, in `study`; here only shapes, types and ranges.
 """
 
+import itertools
+import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -38,7 +41,9 @@ ValidationMetric = Literal["val.auc", "val.dice", "val.dice_lesions", "val.dice_
 class Strict(BaseModel):
     """Frozen, no unknown keys, no silent conversion of strings to numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, strict=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, strict=True, allow_inf_nan=False
+    )
 
 
 class DataConfig(Strict):
@@ -154,6 +159,15 @@ class Arm(Strict):
     set: dict[str, Any] = {}
     vary: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
 
+    @model_validator(mode="after")
+    def _values_once(self) -> Self:
+        for key, values in self.vary.items():
+            if key in self.set:
+                raise ValueError(f"{key} must stand in set or in vary, but stands in both")
+            if any(value in values[:index] for index, value in enumerate(values)):
+                raise ValueError(f"vary.{key}: values must be unique, but got {values}")
+        return self
+
 
 class CompareConfig(Strict):
     """`[compare]`: what the report tests and shows."""
@@ -173,7 +187,7 @@ class StudyConfig(Strict):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     kind: Literal["ablation"] = "ablation"
     dataset: str
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)]
     baseline: str | dict[str, str]
     data: DataConfig = DataConfig()
     budget: BudgetConfig
@@ -186,12 +200,12 @@ class StudyConfig(Strict):
     def _names_agree(self) -> Self:
         names = [arm.name for arm in self.arms]
         if doubles := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"names of arms must be unique, but {doubles} come twice")
+            raise ValueError(f"arms: names must be unique, but {doubles} come twice")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds must be unique, but got {self.seeds}")
+            raise ValueError(f"seeds: must be unique, but got {self.seeds}")
         wanted = [self.baseline] if isinstance(self.baseline, str) else self.baseline.values()
         if missing := sorted(set(wanted) - set(names)):
-            raise ValueError(f"baseline must be one of the arms {names}, but got {missing}")
+            raise ValueError(f"baseline: must be one of the arms {names}, but got {missing}")
         return self
 
 
@@ -202,24 +216,39 @@ def load_study(path: Path) -> StudyConfig:
         StudyError: with one line per fault, each `file: dotted.key: what must hold`.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StudyError(f"{path}: not valid TOML: {error}") from None
     try:
         return StudyConfig.model_validate(raw)
     except ValidationError as error:
-        raise StudyError("\n".join(f"{path}: {line}" for line in faults(error))) from None
+        lines = (_with_arm_name(line, raw) for line in faults(error))
+        raise StudyError("\n".join(f"{path}: {line}" for line in lines)) from None
 
 
-def faults(error: ValidationError, prefix: tuple[str, ...] = ()) -> list[str]:
-    """One line `dotted.key: what must hold, but got value` per fault of a validation."""
-    lines = []
+def _with_arm_name(line: str, raw: Mapping[str, Any]) -> str:
+    """`arms.2.vary` as `arms.joint.vary`, where the file gives that arm a name."""
+    place = re.match(r"arms\.(\d+)", line)
+    if place is None:
+        return line
+    arm = raw["arms"][int(place[1])]
+    name = arm.get("name") if isinstance(arm, Mapping) else None
+    return line if name is None else f"arms.{name}{line[place.end() :]}"
+
+
+def faults(error: ValidationError) -> list[str]:
+    """One line `dotted.key: what must hold, but got value` per key at fault.
+
+    Of a choice between several types, the first one's fault is told.
+    """
+    lines: dict[str, str] = {}
     for fault in error.errors():
-        key = ".".join([*prefix, *(str(part) for part in fault["loc"])]) or "study"
+        parts = itertools.takewhile(lambda p: p != "str" and "[" not in str(p), fault["loc"])
+        key = ".".join(str(part) for part in parts)
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             message = "unknown key"
         elif fault["type"] not in ("missing", "value_error"):
             message = f"{message}, but got {fault['input']!r}"
-        lines.append(f"{key}: {message}")
-    return lines
+        lines.setdefault(key, f"{key}: {message}" if key else message)
+    return list(lines.values())

@@ -108,22 +108,38 @@ class RunFolder:
         return config
 
     def record(self) -> dict[str, Any]:
-        """How the run went; empty where it has not begun."""
+        """How the run went; empty where it has not begun or the file is damaged."""
         try:
-            record: dict[str, Any] = read_json(self.path / "record.json")
-        except (FileNotFoundError, json.JSONDecodeError):
+            record = read_json(self.path / "record.json")
+        except (FileNotFoundError, ValueError):
             return {}
-        return record
+        readable = isinstance(record, dict) and (
+            record.get("state") != "complete" or isinstance(record.get("files"), dict)
+        )
+        return record if readable else {}
 
-    def state(self) -> State:
-        """The run's state; `complete` only if every listed file is there in full."""
+    def state(self, *, verify: bool = False) -> State:
+        """The run's state; `complete` only if every listed file is there in full.
+
+        Sizes are compared, and with `verify` the files' SHA-256 too.
+        """
         record = self.record()
         state: State = record.get("state", "pending")
-        if state == "complete" and not self._whole(record["files"]):
+        if state == "complete" and not self._whole(record["files"], verify):
             return "pending"
         if state == "running" and not self._held():
             return "interrupted"
         return state
+
+    def reopen_if_damaged(self) -> None:
+        """Take back that a run is complete where its files are not those that it wrote."""
+        if self.state() == "complete" and self.state(verify=True) != "complete":
+            self.write_record(self.record() | {"state": "running"})
+
+    def tidy(self) -> None:
+        """Remove what a killed write left behind; call while holding the lock."""
+        for leftover in self.path.glob(".*.tmp"):
+            leftover.unlink()
 
     def lock(self) -> FileLock:
         """The lock that the process which computes the run holds."""
@@ -150,8 +166,10 @@ class RunFolder:
         except Timeout:
             return True
 
-    def _whole(self, files: Mapping[str, Mapping[str, Any]]) -> bool:
+    def _whole(self, files: Mapping[str, Mapping[str, Any]], verify: bool) -> bool:
         return all(
-            (self.path / name).is_file() and (self.path / name).stat().st_size == entry["bytes"]
+            (path := self.path / name).is_file()
+            and path.stat().st_size == entry["bytes"]
+            and (not verify or file_sha256(path) == entry["sha256"])
             for name, entry in files.items()
         )

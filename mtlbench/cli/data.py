@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,9 +14,16 @@ from rich.table import Table
 from mtlbench.config import DataConfig
 from mtlbench.errors import DataError, StudyError
 
-app = typer.Typer(help="Check, index and prepare data sets; write phantoms.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from mtlbench.data.mammogram import Index
 
-Adapter = Annotated[str, typer.Argument(help="folder, mias or phantom.")]
+app = typer.Typer(
+    help="Check, index and prepare data sets; write phantoms.",
+    epilog="Example: mtlbench data check mias /data/mini-mias",
+    no_args_is_help=True,
+)
+
+Adapter = Annotated[str, typer.Argument(help="folder or mias.")]
 Root = Annotated[Path, typer.Argument(help="The data set's folder.")]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")]
 Json = Annotated[bool, typer.Option("--json", help="Print data as JSON on stdout.")]
@@ -32,11 +39,10 @@ def check(
     adapter: Adapter, root: Root, columns: Columns = None, jobs: Jobs = None, as_json: Json = False
 ) -> None:
     """Report everything wrong or odd about a data set; exit 4 if anything is wrong."""
-    from mtlbench.data.adapters import read_index
     from mtlbench.data.check import check as check_index
     from mtlbench.data.check import errors
 
-    index = read_index(adapter, root, _config(columns))
+    index = _index(adapter, root, _config(columns))
     findings = check_index(index, jobs or os.cpu_count() or 1)
     wrong = len(errors(findings))
     if as_json:
@@ -62,10 +68,9 @@ def check(
 @app.command(epilog="Example: mtlbench data index mias /data/mini-mias --out index")
 def index(adapter: Adapter, root: Root, out: Out, columns: Columns = None) -> None:
     """Write cases.csv and lesions.csv of a data set."""
-    from mtlbench.data.adapters import read_index
     from mtlbench.data.index import write_index
 
-    found = read_index(adapter, root, _config(columns))
+    found = _index(adapter, root, _config(columns))
     write_index(found, out)
     for finding in found.findings:
         print(f"{finding.level}: {finding}", file=sys.stderr)
@@ -81,10 +86,9 @@ def show(
     columns: Columns = None,
 ) -> None:
     """Write one image: as PNG with its lesions outlined by class, or as NPY just as decoded."""
-    from mtlbench.data.adapters import read_index
     from mtlbench.data.show import write_image
 
-    index = read_index(adapter, root, _config(columns))
+    index = _index(adapter, root, _config(columns))
     found = next((m for m in index.mammograms if m.image_id == image_id), None)
     if found is None:
         raise StudyError(f"IMAGE_ID must be an image of {root}, but got {image_id!r}")
@@ -105,6 +109,7 @@ def prepare(
     from mtlbench.data.prepare import prepare as write_prepared
 
     config = _config(columns, size=_size(size))
+    _refuse_phantom(adapter)
     with Progress(console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task("preparing")
         prepared = write_prepared(
@@ -133,6 +138,18 @@ def phantom(
     )
     write(folder, layout, config)
     print(f"{folder}: {patients} patients as {layout}")
+
+
+def _index(adapter: str, root: Path, config: DataConfig) -> "Index":
+    from mtlbench.data.adapters import read_index
+
+    _refuse_phantom(adapter)
+    return read_index(adapter, root, config)
+
+
+def _refuse_phantom(adapter: str) -> None:
+    if adapter == "phantom":
+        raise StudyError("phantom is drawn, not read from a folder: see mtlbench data phantom")
 
 
 def _config(columns: list[str] | None, **values: Any) -> DataConfig:

@@ -9,7 +9,11 @@ from rich.table import Table
 
 from mtlbench.errors import StudyError
 
-app = typer.Typer(help="Published baselines and their protocols.", no_args_is_help=True)
+app = typer.Typer(
+    help="Published baselines and their protocols.",
+    epilog="Example: mtlbench published list",
+    no_args_is_help=True,
+)
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 
 

@@ -14,7 +14,11 @@ from mtlbench.errors import StudyError
 if TYPE_CHECKING:
     from mtlbench.study.session import Session
 
-app = typer.Typer(help="Run studies and draw their reports.", no_args_is_help=True)
+app = typer.Typer(
+    help="Run studies and draw their reports.",
+    epilog="Example: mtlbench study run quickstart",
+    no_args_is_help=True,
+)
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY.toml", help="A file or a shipped study.")]
 Results = Annotated[Path, typer.Option(metavar="DIR", help="Where results/<study>/ lies.")]
@@ -74,9 +78,7 @@ def plan(
     _print_plan(_plan(session, device), session.folder, as_json)
 
 
-@app.command(
-    epilog="Example: mtlbench study run table1 --data cbis-ddsm=/data/CBIS-DDSM --device cuda"
-)
+@app.command(epilog="Example: mtlbench study run table1_mias --data mias=/data/mini-mias --jobs 2")
 def run(
     study: StudyName,
     results: Results = Path("results"),
@@ -101,8 +103,6 @@ def run(
     console = Console(stderr=True)
     devices = choose_devices(device, jobs, session.study.resources.threads)
     failures = drive(session, devices, executor, console)
-    for name, reason in failures.items():
-        console.print(f"{name} failed: {reason}", highlight=False, markup=False)
     report = build(session.folder) if len(failures) < len(session.design.runs) else None
     outcome = _counts(session) | {"report": None if report is None else str(report)}
     if as_json:

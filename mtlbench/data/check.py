@@ -4,7 +4,7 @@ H, W = height and width in pixels.
 """
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,11 +36,16 @@ def check(index: Index, jobs: int = 1) -> list[Finding]:
     findings = [*index.findings, *between_images(index.mammograms)]
     faulty = {(finding.file, finding.row) for finding in findings if finding.level == "error"}
     sound = [m for m in index.mammograms if (m.origin, m.row) not in faulty]
-    digests = []
-    for found, pixel_digest in ordered_map(_findings_of, sound, jobs):
+    digests, depths = [], []
+    for found, pixel_digest, depth in ordered_map(_findings_of, sound, jobs):
         findings += found
         digests.append(pixel_digest)
-    return findings + equal_pixels(sound, digests)
+        depths.append(depth)
+    findings += equal_pixels(sound, digests) + mixed_depths(sound, depths)
+    if sound and not any(m.label is not None or m.has_mask for m in sound):
+        message = "at least one image must have a label or a mask, but none has"
+        findings.append(Finding("error", sound[0].origin, None, message))
+    return findings
 
 
 def errors(findings: Sequence[Finding]) -> list[Finding]:
@@ -105,9 +110,23 @@ def equal_pixels(mammograms: Sequence[Mammogram], digests: Sequence[str]) -> lis
     return findings
 
 
-def _findings_of(mammogram: Mammogram) -> tuple[list[Finding], str]:
+def mixed_depths(mammograms: Sequence[Mammogram], depths: Sequence[str]) -> list[Finding]:
+    """Find images of another depth than most; `depths` are empty where unreadable."""
+    counts = Counter(filter(None, depths))
+    if len(counts) < 2:
+        return []
+    usual = counts.most_common(1)[0][0]
+    return [
+        mammogram.finding("error", f"all images must have the same depth: {usual}, not {depth}")
+        for mammogram, depth in zip(mammograms, depths, strict=True)
+        if depth and depth != usual
+    ]
+
+
+def _findings_of(mammogram: Mammogram) -> tuple[list[Finding], str, str]:
     examination = examine(mammogram)
-    return examination.findings, examination.digest
+    depth = "" if examination.pixels is None else str(examination.pixels.dtype)
+    return examination.findings, examination.digest, depth
 
 
 def _mask(

@@ -29,7 +29,7 @@ def split_cases(cases: pd.DataFrame, config: DataConfig) -> pd.DataFrame:
             are fewer patients than folds.
         StudyError: shares or folds that cannot be.
     """
-    _check_config(config)
+    check_split_config(config)
     if config.folds:
         return _with_folds(cases, config)
     if config.split == "official":
@@ -50,7 +50,8 @@ def fold_split(cases: pd.DataFrame, fold: int, config: DataConfig) -> pd.DataFra
     return _assign(cases, _choose(strata, _without(strata, test), config.validation, keep=1), test)
 
 
-def _check_config(config: DataConfig) -> None:
+def check_split_config(config: DataConfig) -> None:
+    """Raise StudyError for shares or folds that cannot be."""
     if config.folds == 1:
         raise StudyError("data.folds must be 0 (none) or at least 2, but got 1")
     if config.folds and config.split == "official":

@@ -44,8 +44,22 @@ class StudyData:
 
     def steps_per_epoch(self, batch_size: int, fold: int | None) -> int:
         """Whole batches of the training split, at least one."""
+        return max(1, self._sizes(fold)["train"] // batch_size)
+
+    def refuse_empty_splits(self) -> None:
+        """Raise DataError where train, validation or test of any fold holds no case."""
+        for fold in range(self.config.folds) if self.config.folds else [None]:
+            for name, size in self._sizes(fold).items():
+                if not size:
+                    where = "" if fold is None else f" of fold {fold}"
+                    raise DataError(
+                        f"data: train, val and test must each hold a patient, but {name}{where} "
+                        f"holds none of the {self.cases['patient_id'].nunique()} patients"
+                    )
+
+    def _sizes(self, fold: int | None) -> dict[str, int]:
         cases = self.cases if fold is None else fold_split(self.cases, fold, self.config)
-        return max(1, int((cases["split"] == "train").sum()) // batch_size)
+        return {name: int((cases["split"] == name).sum()) for name in ("train", "val", "test")}
 
 
 def load_data(
@@ -68,7 +82,9 @@ def load_data(
         prepared = open_prepared(folder)
     except DataError:  # absent or damaged: the cache is made again
         prepared = prepare(study.dataset, root, study.data, folder, jobs, progress)
-    return StudyData(prepared, split_cases(prepared.cases, study.data), study.data)
+    data = StudyData(prepared, split_cases(prepared.cases, study.data), study.data)
+    data.refuse_empty_splits()
+    return data
 
 
 def cache_folder() -> Path:
@@ -78,7 +94,11 @@ def cache_folder() -> Path:
 
 
 def _root(dataset: str, places: Mapping[str, Path]) -> Path:
+    if stray := sorted(set(places) - {dataset}):
+        raise StudyError(f"--data: must name the study's data set {dataset!r}, but got {stray}")
     if dataset == "phantom":
+        if places:
+            raise StudyError("--data: data set 'phantom' is drawn and takes no folder")
         return Path()
     variable = f"MTLBENCH_DATA_{dataset.upper().replace('-', '_')}"
     named = places.get(dataset) or os.environ.get(variable)

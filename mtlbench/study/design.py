@@ -17,8 +17,8 @@ from mtlbench.config import SCHEMA, Arm, RunConfig, StudyConfig, faults
 from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder, canonical_json, digest
 from mtlbench.study.data import StudyData
-from mtlbench.study.names import check_names
-from mtlbench.training.strategy import STRATEGIES, Stage
+from mtlbench.study.names import check_names, check_study
+from mtlbench.training.strategies import STRATEGIES, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Cell:
     """A row of the full table: an arm, its swept values, and the configuration they make."""
 
     arm: str
+    set: Mapping[str, Any]
     varied: Mapping[str, Any]
     config: RunConfig
 
@@ -34,6 +35,10 @@ class Cell:
         """`arm`, or `arm [key=value, ...]` for a swept point."""
         values = ", ".join(f"{key}={plain(value)}" for key, value in self.varied.items())
         return f"{self.arm} [{values}]" if values else self.arm
+
+    def place(self, key: str) -> str:
+        """Where the study file says `key`: under the arm, else for all arms."""
+        return _place(key, self.arm, self.set, self.varied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +125,13 @@ def expand(study: StudyConfig, source: str = "study") -> list[Cell]:
         for values in itertools.product(*arm.vary.values()):
             varied = dict(zip(arm.vary, values, strict=True))
             try:
-                cells.append(Cell(arm.name, varied, _resolve(study, arm, varied)))
+                cells.append(Cell(arm.name, arm.set, varied, _resolve(study, arm, varied)))
+                STRATEGIES.get(cells[-1].config.strategy, _unknown)(cells[-1].config)
             except StudyError as error:
                 errors += str(error).splitlines()
-    errors += check_names(study, cells)
+    errors += check_study(study)
+    for cell in cells:
+        errors += [f"{cell.place(key)}: {fault}" for key, fault in check_names(cell.config)]
     if errors:
         raise StudyError("\n".join(f"{source}: {line}" for line in dict.fromkeys(errors)))
     return cells
@@ -162,12 +170,23 @@ def _resolve(study: StudyConfig, arm: Arm, varied: Mapping[str, Any]) -> RunConf
     try:
         return RunConfig.model_validate(_nest(values | own))
     except ValidationError as error:
-        lines = []
-        for line in faults(error):
-            known = next((key for key in own if line.startswith((f"{key}:", f"{key}."))), None)
-            group = "base" if known is None else "vary" if known in varied else "set"
-            lines.append(f"base.{line}" if group == "base" else f"arms.{arm.name}.{group}.{line}")
-        raise StudyError("\n".join(lines)) from None
+        lines = (line.partition(": ") for line in faults(error))
+        places = (f"{_place(key, arm.name, arm.set, varied)}: {fault}" for key, _, fault in lines)
+        raise StudyError("\n".join(places)) from None
+
+
+def _place(key: str, arm: str, set_: Mapping[str, Any], varied: Mapping[str, Any]) -> str:
+    """The dotted key under which the study file says `key`, or a part of it."""
+    for group, keys in (("vary", varied), ("set", _flatten(set_))):
+        for own in keys:
+            if own == key or own.startswith(f"{key}.") or key.startswith(f"{own}."):
+                return f"arms.{arm}.{group}.{max(own, key, key=len)}"
+    return key if key.startswith("budget") else f"base.{key}"
+
+
+def _unknown(config: RunConfig) -> tuple[Stage, ...]:
+    """A strategy of a name that `check_names` reports."""
+    return ()
 
 
 def _chain(

@@ -1,55 +1,63 @@
-"""Names in a study file, checked against the dicts that they point into."""
+"""Names and files in a study, checked against the dicts and folders that they point into."""
 
-from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator
+from pathlib import Path
 
 from mtlbench.analysis.published import load_published
-from mtlbench.config import StudyConfig
+from mtlbench.config import RunConfig, StudyConfig
 from mtlbench.data.adapters import ADAPTERS
+from mtlbench.data.split import check_split_config
+from mtlbench.errors import StudyError
 from mtlbench.models.backbones import BACKBONES
 from mtlbench.training.losses import LOSSES
-from mtlbench.training.strategy import STRATEGIES
-
-if TYPE_CHECKING:
-    from mtlbench.study.design import Cell
+from mtlbench.training.strategies import STRATEGIES
 
 BASELINE_METRICS = ("auc", "dice")
 """Keys of a `baseline` table; `dice` stands for all Dice metrics."""
 
 
-def check_names(study: StudyConfig, cells: Iterable["Cell"]) -> list[str]:
-    """One line `dotted.key: what must hold` per name that is not known."""
-    lines = [*_unknown("dataset", study.dataset, ADAPTERS)]
-    for cell in cells:
-        config = cell.config
-        lines += _unknown("strategy", config.strategy, STRATEGIES, cell.label)
-        lines += _unknown("model.backbone", config.model.backbone, BACKBONES, cell.label)
-        lines += _unknown("loss.segmentation", config.loss.segmentation, LOSSES, cell.label)
+def check_study(study: StudyConfig) -> Iterator[str]:
+    """Yield a line `dotted.key: what must hold` per fault that is not an arm's own."""
+    if fault := _unknown(study.dataset, ADAPTERS):
+        yield f"dataset: {fault}"
     verified = [name for name, entry in load_published().items() if entry.enabled]
     for name in study.compare.published:
-        lines += _unknown("compare.published", name, verified)
+        if fault := _unknown(name, verified):
+            yield f"compare.published: {fault}"
     if isinstance(study.baseline, dict):
         for metric in study.baseline:
-            lines += _unknown("baseline", metric, BASELINE_METRICS)
-    lines += _baselines(study)
-    return lines
+            if fault := _unknown(metric, BASELINE_METRICS):
+                yield f"baseline: {fault}"
+    try:
+        check_split_config(study.data)
+    except StudyError as error:
+        yield str(error)
+    yield from _swept_baselines(study)
 
 
-def _unknown(key: str, name: str, known: Collection[str], where: str = "") -> list[str]:
-    if name in known:
-        return []
-    arm = f" (arm {where})" if where else ""
-    return [f"{key}: must be one of {', '.join(sorted(known))}, but got {name!r}{arm}"]
+def check_names(config: RunConfig) -> Iterator[tuple[str, str]]:
+    """Yield (dotted key, what must hold) per name or file of an arm that does not exist."""
+    names: list[tuple[str, str, Collection[str]]] = [
+        ("strategy", config.strategy, STRATEGIES),
+        ("model.backbone", config.model.backbone, BACKBONES),
+        ("loss.segmentation", config.loss.segmentation, LOSSES),
+    ]
+    for key, name, known in names:
+        if fault := _unknown(name, known):
+            yield key, fault
+    weights = config.model.weights
+    if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
+        yield "model.weights", f"must be 'none', 'imagenet' or a file, but got {weights!r}"
 
 
-def _baselines(study: StudyConfig) -> list[str]:
+def _unknown(name: str, known: Collection[str]) -> str | None:
+    return None if name in known else f"must be one of {', '.join(sorted(known))}, but got {name!r}"
+
+
+def _swept_baselines(study: StudyConfig) -> Iterator[str]:
     """A baseline is one row, so a swept arm needs a rule that chooses its cell."""
-    if study.compare.choose:
-        return []
     names = [study.baseline] if isinstance(study.baseline, str) else study.baseline.values()
     swept = {arm.name for arm in study.arms if arm.vary}
-    return [
-        f"baseline: {name!r} has `vary`, so compare.choose must say which cell stands for it"
-        for name in names
-        if name in swept
-    ]
+    for name in dict.fromkeys(names):
+        if name in swept and not study.compare.choose:
+            yield f"baseline: {name!r} has `vary`, so compare.choose must say which cell it is"

@@ -38,7 +38,8 @@ class _Clock:
     """Time left, from the steps done since the driver began and the steps that remain."""
 
     def __init__(self, design: Design, states: Mapping[str, str]) -> None:
-        self._began = time.monotonic()
+        self._began: float | None = None
+        """When the first run began to train: what came before is not its pace."""
         self._steps = {
             name: run.steps - (design.runs[run.starts_from].steps if run.starts_from else 0)
             for name, run in design.runs.items()
@@ -46,6 +47,9 @@ class _Clock:
         self._done = {name for name, state in states.items() if state == "complete"}
         self._at_start = set(self._done)
         self._part: dict[str, int] = {}
+
+    def start(self) -> None:
+        self._began = self._began or time.monotonic()
 
     def advance(self, name: str, step: int) -> None:
         self._part[name] = step
@@ -67,7 +71,7 @@ class _Clock:
         """Seconds left; None before anything has been measured."""
         new = sum(self._steps[name] for name in self._done - self._at_start)
         done = new + sum(self._part.values())
-        if not done:
+        if not done or self._began is None:
             return None
         remaining = sum(s for name, s in self._steps.items() if name not in self._done)
         remaining -= sum(self._part.values())
@@ -84,7 +88,8 @@ class PlainProgress:
         self._clock = _Clock(design, states)
 
     def started(self, name: str) -> None:
-        """Nothing: the first epoch says it."""
+        """Nothing is printed: the first epoch says it."""
+        self._clock.start()
 
     def epoch(self, name: str, row: Row, epochs: int) -> None:
         """Run, epoch, losses, validation metrics, time left."""
@@ -140,6 +145,7 @@ class LiveProgress:
 
     def started(self, name: str) -> None:
         """A bar for the run."""
+        self._clock.start()
         self._runs[name] = self._bars.add_task(self._labels[name], total=None, values="starting")
 
     def epoch(self, name: str, row: Row, epochs: int) -> None:

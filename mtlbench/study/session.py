@@ -11,7 +11,7 @@ from rich.progress import Progress as Bars
 
 from mtlbench.config import StudyConfig, load_study
 from mtlbench.errors import StudyError
-from mtlbench.records import atomic_path, write_csv, write_json, write_text
+from mtlbench.records import RunFolder, atomic_path, write_csv, write_json, write_text
 from mtlbench.study.data import StudyData, load_data
 from mtlbench.study.design import Design, build_design, expand
 from mtlbench.study.driver import Driver, hold
@@ -60,6 +60,8 @@ def drive(session: Session, devices: list[str], executor: str, console: Console)
     """
     with hold(session.folder):
         _write_study(session)
+        for name in session.design.runs:
+            RunFolder(session.folder / "runs" / name).reopen_if_damaged()
         states = session.design.states(session.folder)
         missing = sum(state != "complete" for state in states.values())
         if not missing:

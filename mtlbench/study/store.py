@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import DatabaseError
 
 from mtlbench.records import RunFolder
 from mtlbench.study.design import Design, Row, plain
@@ -30,7 +31,7 @@ class Store:
         self._design = design
         self._rows = _rows_by_run(design)
         self._space = _space(design)
-        self._study = _open(f"sqlite:///{path}", name, self._space)
+        self._study = _open(path, name, self._space)
         self._reconcile()
 
     def ask(self) -> tuple[int, str] | None:
@@ -97,9 +98,14 @@ class Store:
         }
 
 
-def _open(url: str, name: str, space: Mapping[str, BaseDistribution]) -> optuna.Study:
-    """The study of that name; made anew where its trials are of another design."""
-    study = _create(url, name)
+def _open(path: Path, name: str, space: Mapping[str, BaseDistribution]) -> optuna.Study:
+    """The study of that name; made anew where it is damaged or its trials are of another design."""
+    url = f"sqlite:///{path}"
+    try:
+        study = _create(url, name)
+    except DatabaseError:
+        path.replace(path.with_name(f"{path.name}.damaged"))
+        study = _create(url, name)
     for trial in study.get_trials(deepcopy=False):
         if trial.distributions and trial.distributions != space:
             optuna.delete_study(study_name=name, storage=url)

@@ -11,7 +11,7 @@ from mtlbench.config import AugmentConfig, OptimConfig
 from mtlbench.data.resident import Cohort
 from mtlbench.models.network import JointNet
 from mtlbench.training.evaluate import evaluate
-from mtlbench.training.strategy import Stage
+from mtlbench.training.strategies import Stage
 from mtlbench.training.tasks import Tasks
 
 HISTORY = (

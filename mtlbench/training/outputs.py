@@ -65,6 +65,8 @@ def panel_cases(cohort: Cohort) -> NDArray[np.int64]:
 def panels(model: JointNet, cohort: Cohort, tasks: Tasks) -> dict[str, NDArray[Any]]:
     """Arrays of panels.npz: image, truth, and where the model has them prediction and score."""
     case_P = panel_cases(cohort)
+    if not len(case_P):
+        return {"image_id": np.array([], dtype=str)}
     result = evaluate(model, cohort, case_P, tasks, batch_size=1)
     images, truths, predictions = [], [], []
     for batch in cohort.eval_batches(case_P, batch_size=1):

@@ -33,7 +33,7 @@ from mtlbench.training.findings import CANDIDATES, LESIONS, find
 from mtlbench.training.loop import HISTORY, Row, train
 from mtlbench.training.losses import LOSSES, class_weights
 from mtlbench.training.outputs import PREDICTIONS, panels, prediction_rows
-from mtlbench.training.strategy import Stage
+from mtlbench.training.strategies import Stage
 from mtlbench.training.tasks import Tasks
 
 FILES = (
@@ -72,8 +72,9 @@ def execute(task: Task, report: Callable[[Row, int], None]) -> None:
 
 
 def _execute(folder: RunFolder, task: Task, report: Callable[[Row, int], None]) -> None:
-    if folder.state() == "complete":
+    if folder.state(verify=True) == "complete":
         return
+    folder.tidy()
     device = torch.device(task.device)
     torch.set_num_threads(task.config["threads"])
     record = _opening_record(folder, task, device)

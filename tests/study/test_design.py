@@ -91,7 +91,7 @@ def test_folds_make_a_run_each(design_of):
 
 FAULTS = [
     (('backbone = "small"', 'backbone = "small"\nbakbone = 1'), "base.model.bakbone: unknown key"),
-    (('backbone = "small"', 'backbone = "vgg"'), "model.backbone: must be one of"),
+    (('backbone = "small"', 'backbone = "vgg"'), "base.model.backbone: must be one of"),
     (("batch_size = 8", 'batch_size = "8"'), "base.optim.batch_size: Input should be a valid int"),
     (
         ('strategy = "joint" }', 'strategy = "joint", "loss.lambda" = 1.5 }'),
@@ -99,14 +99,14 @@ FAULTS = [
     ),
     (
         ('strategy = "joint" }', 'strategy = "both" }'),
-        "strategy: must be one of cls, joint, seg, sequential, but got 'both'",
+        "arms.joint.set.strategy: must be one of cls, joint, seg, sequential, but got 'both'",
     ),
     (('dataset = "phantom"', 'dataset = "fantom"'), "dataset: must be one of"),
     (("epochs = 2", "epochs = 2\nsteps = 3"), "budget: exactly one of epochs and steps"),
-    (('auc = "cls"', 'auc = "clss"'), "baseline must be one of the arms"),
-    (("seeds = [0, 1]", "seeds = [1, 1]"), "seeds must be unique"),
+    (('auc = "cls"', 'auc = "clss"'), "baseline: must be one of the arms"),
+    (("seeds = [0, 1]", "seeds = [1, 1]"), "seeds: must be unique"),
     (("seeds = [0, 1]", "sseeds = [1, 1]"), "sseeds: unknown key"),
-    (('name = "seg"', 'name = "cls"'), "names of arms must be unique"),
+    (('name = "seg"', 'name = "cls"'), "arms: names must be unique"),
     (
         ("patients = 24", "patients = 0"),
         "data.patients: Input should be greater than or equal to 1",
@@ -124,6 +124,31 @@ FAULTS = [
         "baseline: 'cls' has `vary`",
     ),
     (('name = "cls"\n', "name = cls\n"), "not valid TOML"),
+    (("batch_size = 8", "batch_size = 8\nlr = inf"), "base.optim.lr: Input should be a finite"),
+    (("seeds = [0, 1]", "seeds = [99999999999999999999]"), "seeds.0: "),
+    (('backbone = "small"', 'backbone = "small"\nweights = "/no.pth"'), "base.model.weights: must"),
+    (("patients = 24", "patients = 24\nfolds = 1"), "data.folds must be 0"),
+    (("patients = 24", "patients = 24\ntest = 0.9"), "data.test + data.validation must be below 1"),
+    (
+        ('rule = "per-stage"\nepochs = 2', 'rule = "total"\nepochs = 1'),
+        "budget.epochs must be >= 2 to be split",
+    ),
+    (
+        ('strategy = "joint" }', 'strategy = "joint" }\nvary = { "loss.lambda" = [0.1, 0.1] }'),
+        "arms.joint: vary.loss.lambda: values must be unique",
+    ),
+    (
+        ('strategy = "joint" }', 'strategy = "joint" }\nvary = { strategy = ["cls"] }'),
+        "arms.joint: strategy must stand in set or in vary",
+    ),
+    (
+        ('strategy = "joint" }', 'strategy = "joint" }\nvary = { "los.lambda" = [0.1] }'),
+        "arms.joint.vary.los.lambda: unknown key",
+    ),
+    (
+        ("batch_size = 8", 'batch_size = 8\n[base.loss]\nclass_weights = "most"'),
+        "base.loss.class_weights: Input should be 'none'",
+    ),
 ]
 
 
@@ -142,5 +167,5 @@ def test_every_fault_is_told_at_once(study_file):
     )
     with pytest.raises(StudyError) as caught:
         expand(load_study(path), str(path))
-    assert "model.backbone" in str(caught.value)
-    assert "strategy" in str(caught.value)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 2, "one line a fault"

@@ -14,7 +14,7 @@ from mtlbench.config import (
 from mtlbench.models.network import build_model
 from mtlbench.training.loop import HISTORY, DivergedError, learning_rate, train
 from mtlbench.training.losses import LOSSES
-from mtlbench.training.strategy import STRATEGIES, Stage
+from mtlbench.training.strategies import STRATEGIES, Stage
 from mtlbench.training.tasks import Tasks
 
 OPTIM = OptimConfig(batch_size=4, lr=1e-3)

@@ -2,7 +2,7 @@ import pytest
 
 from mtlbench.config import BudgetConfig, LossConfig, RunConfig
 from mtlbench.errors import StudyError
-from mtlbench.training.strategy import STRATEGIES, Stage
+from mtlbench.training.strategies import STRATEGIES, Stage
 
 
 def config(rule="per-stage", **values):

@@ -1,12 +1,6 @@
-"""Fully convolutional feature extractors T_f: grey image in, feature map and its channels out.
+"""The ResNet family (He et al. 2016): torchvision's, and a small one made for CPUs."""
 
-To add one: write a function `ModelConfig -> Backbone` here and give it a line in `BACKBONES`.
-"""
-
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 import torchvision
@@ -16,13 +10,7 @@ from torchvision.models.resnet import BasicBlock
 
 from mtlbench.config import ModelConfig
 from mtlbench.errors import StudyError
-
-
-class Backbone(NamedTuple):
-    """`features` maps B1HW to BCH'W', with H' = H / output stride; `channels` is C."""
-
-    features: nn.Module
-    channels: int
+from mtlbench.models.backbones.base import Backbone, set_output_stride
 
 
 def torchvision_resnet(config: ModelConfig, *, name: str) -> Backbone:
@@ -69,24 +57,6 @@ def small_resnet(config: ModelConfig) -> Backbone:
     return Backbone(features, widths[-1])
 
 
-def set_output_stride(stages: Sequence[nn.Module], strides: Sequence[int], wanted: int) -> None:
-    """Trade stride for dilation in the stages whose output stride would exceed `wanted`.
-
-    As in DeepLab (Chen et al. 2017): the first block keeps the dilation of the stage before.
-    """
-    dilation = 1
-    for stage, stride in zip(stages, strides, strict=True):
-        if stride <= wanted:
-            continue
-        for index, block in enumerate(stage.children()):
-            rate = dilation if index == 0 else dilation * 2
-            for conv in (module for module in block.modules() if isinstance(module, nn.Conv2d)):
-                conv.stride = (1, 1)
-                if conv.kernel_size == (3, 3):
-                    conv.dilation = conv.padding = (rate, rate)
-        dilation *= 2
-
-
 def _stage(before: int, width: int, stride: int) -> nn.Sequential:
     shortcut = nn.Sequential(
         nn.Conv2d(before, width, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(width)
@@ -124,12 +94,3 @@ def _load(net: nn.Module, state: dict[str, Tensor], source: str) -> None:
             f"model.weights = {source!r} must hold the backbone's tensors, but it lacks "
             f"{missing[:3]} and adds {unexpected[:3]}"
         )
-
-
-BACKBONES: dict[str, Callable[[ModelConfig], Backbone]] = {
-    "small": small_resnet,
-    "resnet18": partial(torchvision_resnet, name="resnet18"),
-    "resnet34": partial(torchvision_resnet, name="resnet34"),
-    "resnet50": partial(torchvision_resnet, name="resnet50"),
-    "resnet101": partial(torchvision_resnet, name="resnet101"),
-}

@@ -1,39 +1,8 @@
-"""How the two tasks are scheduled: a strategy is a tuple of stages, nothing more.
-
-A run trains the last stage of its tuple; the stages before it are runs of their own, which the
-study trains once for all that start from them. To add a strategy, write a function
-`RunConfig -> tuple[Stage, ...]` and give it a line in `STRATEGIES`.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from math import ceil
+"""The three ways of training of Le et al. 2019: single tasks, sequential, joint."""
 
 from mtlbench.config import BudgetConfig, RunConfig
 from mtlbench.errors import StudyError
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One optimisation phase: the weights of the two losses and the length of the training.
-
-    A task of weight 0 is not computed and its head is not stepped. Exactly one of `epochs` and
-    `steps` is set.
-    """
-
-    name: str
-    cls_weight: float
-    seg_weight: float
-    epochs: int | None
-    steps: int | None
-
-    def total_steps(self, steps_per_epoch: int) -> int:
-        """Optimisation steps of this stage."""
-        return self.steps if self.steps is not None else (self.epochs or 0) * steps_per_epoch
-
-    def total_epochs(self, steps_per_epoch: int) -> int:
-        """Passes over the training cases, the last one cut where the steps end."""
-        return ceil(self.total_steps(steps_per_epoch) / steps_per_epoch)
+from mtlbench.training.strategies.stage import Stage
 
 
 def cls(config: RunConfig) -> tuple[Stage, ...]:
@@ -74,11 +43,3 @@ def _shares(budget: BudgetConfig) -> tuple[BudgetConfig, BudgetConfig]:
         budget.model_copy(update={unit: first}),
         budget.model_copy(update={unit: amount - first}),
     )
-
-
-STRATEGIES: dict[str, Callable[[RunConfig], tuple[Stage, ...]]] = {
-    "cls": cls,
-    "seg": seg,
-    "sequential": sequential,
-    "joint": joint,
-}
