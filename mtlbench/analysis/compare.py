@@ -35,10 +35,11 @@ MIN_RESAMPLES = 100
 ESTIMATE_COLUMNS = [
     *("arm", "metric", "value", "low", "high", "level", "method", "se"),
     *("n_patients", "n_cases", "n_positive", "n_negative", "n_resamples", "n_undefined"),
-    *("closed_low", "closed_high", "closed_se", "n_seeds", "seed_sd"),
+    *("closed_low", "closed_high", "closed_se", "n_seeds", "seed_sd", "reliable"),
 ]
 COMPARISON_COLUMNS = [
     *("arm", "baseline", "metric", "difference", "low", "high", "p", "p_adjusted", "method"),
+    "reliable",
 ]
 BOOTSTRAP = "studentised patient bootstrap"
 Row = dict[str, Any]
@@ -158,6 +159,7 @@ def _estimate_row(
         "n_resamples": resamples,
         "n_undefined": 0,
         "n_seeds": len(arm.seeds),
+        "reliable": False,
     }
     title = f"{statistic.metric}, {arm.name}"
     estimate = found.get((statistic.metric, arm.name, None))
@@ -170,6 +172,7 @@ def _estimate_row(
         "se": _spread(estimate.value_B),
         "n_undefined": estimate.n_undefined,
         "seed_sd": _spread(estimate.value_S),
+        "reliable": _reliable(statistic, estimate),
     }
     if closed is not None:
         row |= {"closed_low": closed.low, "closed_high": closed.high}
@@ -194,6 +197,7 @@ def _comparison_rows(
         if base is None or arm.name == base:
             continue
         row: Row = {"arm": arm.name, "baseline": base, "metric": statistic.metric}
+        sides = [found.get((statistic.metric, name, None)) for name in (arm.name, base)]
         title = f"{statistic.metric}, {arm.name} - {base}"
         estimate = found.get((statistic.metric, arm.name, base))
         if estimate is None:
@@ -202,6 +206,9 @@ def _comparison_rows(
             numbers, reasons = _difference(title, estimate, level)
             row |= numbers
             warnings += reasons
+        row["reliable"] = all(
+            one is not None and _reliable(statistic, one) for one in (*sides, estimate)
+        )
         rows.append(row)
     adjusted = holm([row.get("p", np.nan) for row in rows])
     return [row | {"p_adjusted": p} for row, p in zip(rows, adjusted, strict=True)], warnings
@@ -226,8 +233,18 @@ def _spread(values: Floats) -> float:
     return float(finite.std(ddof=1)) if finite.size > 1 else np.nan
 
 
+def _reliable(statistic: Statistic, estimate: Estimate) -> bool:
+    """Whether neither of the warnings applies that an interval may be wrong."""
+    return statistic.scarce[1] >= MIN_PATIENTS and _share(estimate) <= MAX_UNDEFINED
+
+
+def _share(estimate: Estimate) -> float:
+    """Undefined resamples as a fraction of all."""
+    return estimate.n_undefined / estimate.value_B.size
+
+
 def _undefined(title: str, estimate: Estimate) -> list[str]:
-    share = estimate.n_undefined / estimate.value_B.size
+    share = _share(estimate)
     if share <= MAX_UNDEFINED:
         return []
     return [
@@ -243,7 +260,7 @@ def _why_none(estimate: Estimate) -> str:
         return f"not estimable at {estimate.value:.0f}"
     if estimate.variance <= NO_VARIANCE:
         return "no variation between patients"
-    return "most resamples are undefined or equal"
+    return "most resamples are undefined or equal, or the seeds do not vary"
 
 
 def _notes(statistic: Statistic) -> list[str]:

@@ -15,6 +15,8 @@ Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
 IDS = ("image_id", "patient_id")
+REQUIRED = (*IDS, "label", "score")
+"""Columns that must be there; `label` and `score` may be empty."""
 TRUE, PRED, BOTH = (
     [f"{kind}_{k}" for k in range(len(CLASSES))] for kind in ("true", "pred", "both")
 )
@@ -38,7 +40,7 @@ def load_predictions(path: Path) -> pd.DataFrame:
 
 
 def check(frame: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Copy with ids as text and the known number columns as floats, added where missing.
+    """Copy with ids as text and the known number columns as floats, counts added where missing.
 
     `seed` and `fold` are 0 throughout where they are missing or empty. `where` begins a message.
 
@@ -46,7 +48,7 @@ def check(frame: pd.DataFrame, where: str) -> pd.DataFrame:
         DataError: with `where`, the row and its image, and what must hold.
 
     """
-    if missing := [name for name in IDS if name not in frame.columns]:
+    if missing := [name for name in REQUIRED if name not in frame.columns]:
         raise DataError(f"{where}: column {missing[0]} is missing; columns: {list(frame.columns)}")
     table = frame.copy()
     for name in IDS:
@@ -107,7 +109,8 @@ def _group(table: pd.DataFrame, name: str, where: str) -> "pd.Series[Any]":
 def _check_values(table: pd.DataFrame, where: str) -> None:
     label, score = table["label"], table["score"]
     refuse(table, label.notna() & ~label.isin([0, 1]), where, "label must be 0 or 1", "label")
-    refuse(table, np.isinf(score), where, "score must be finite", "score")
+    outside = score.notna() & ~score.between(0, 1)
+    refuse(table, outside, where, "score must be in [0, 1] or empty", "score")
     counts = table[[*TRUE, *PRED, *BOTH]].to_numpy(float)
     whole_N = (np.isnan(counts) | ((counts >= 0) & (counts == np.round(counts)))).all(axis=1)
     refuse(table, ~whole_N, where, "counts of pixels must be whole numbers >= 0")

@@ -152,7 +152,7 @@ def orh_variance(value_S: Floats, covariance_SS: Floats) -> tuple[float, float]:
 def _t_interval(
     estimate: Estimate, scale: Scale, level: float, variance: float, df: float
 ) -> Interval | None:
-    if not _has_interval(estimate, scale) or df < 1:
+    if not _has_interval(estimate, scale) or df < 1 or variance <= NO_VARIANCE:
         return None
     error = float(scale.error(np.asarray(estimate.value), np.asarray(variance)))
     quantile = float(special.stdtrit(df, (1 + level) / 2))

@@ -102,14 +102,15 @@ def mismatches(entry: PublishedEntry, protocol: Mapping[str, str]) -> list[str]:
 
     Args:
         entry: of the registry.
-        protocol: our own values of the fields in `PROTOCOL`. A field that either side does not
-            state counts as a mismatch; texts are compared without regard to case.
+        protocol: our own values of the fields in `PROTOCOL`. A field that one side alone
+            states counts as a mismatch, one that neither states does not; texts are compared
+            without regard to case.
 
     """
     lines = []
     for field in PROTOCOL:
         theirs, ours = getattr(entry, field), protocol.get(field)
-        if theirs is None or ours is None or theirs.casefold() != ours.casefold():
+        if (theirs or "").casefold() != (ours or "").casefold():
             there, here = theirs or "not stated", ours or "not stated"
             lines.append(f"{field}: {there} in the paper, {here} here")
     return lines

@@ -16,10 +16,11 @@ COUNTS = [f"{kind}_{k}" for kind in ("true", "pred", "both") for k in range(5)]
 ESTIMATES = [
     *("arm", "metric", "value", "low", "high", "level", "method", "se"),
     *("n_patients", "n_cases", "n_positive", "n_negative", "n_resamples", "n_undefined"),
-    *("closed_low", "closed_high", "closed_se", "n_seeds", "seed_sd"),
+    *("closed_low", "closed_high", "closed_se", "n_seeds", "seed_sd", "reliable"),
 ]
 COMPARISONS = [
-    *("arm", "baseline", "metric", "difference", "low", "high", "p", "p_adjusted", "method")
+    *("arm", "baseline", "metric", "difference", "low", "high", "p", "p_adjusted", "method"),
+    "reliable",
 ]
 
 
@@ -138,7 +139,9 @@ def test_swapping_arms_flips_the_sign_only(frames):
 
 
 def test_a_monotone_transform_of_scores_changes_nothing(frames):
-    moved = {name: frame.assign(score=np.exp(5 * frame["score"])) for name, frame in frames.items()}
+    moved = {
+        name: frame.assign(score=np.exp(5 * frame["score"] - 5)) for name, frame in frames.items()
+    }
     one, two = (compare(tables, baseline="a", resamples=200) for tables in (frames, moved))
     pd.testing.assert_frame_equal(one.estimates, two.estimates, check_exact=True)
     pd.testing.assert_frame_equal(one.comparisons, two.comparisons, check_exact=True)
@@ -306,14 +309,14 @@ def degenerate(make):
         "one positive": one,
         "two positives": two,
         "perfect": frame.assign(score=frame["label"]),
-        "inverted": frame.assign(score=-frame["label"]),
+        "inverted": frame.assign(score=1 - frame["label"]),
         "constant": frame.assign(score=0.5),
         "one patient": frame.assign(patient_id="p"),
         "two patients": frame.assign(patient_id=["p", "q"] * 20),
         "one case": frame.iloc[:1],
         "nothing predicted": nothing,
         "no labels": frame.assign(label=np.nan),
-        "nothing": frame[["image_id", "patient_id"]],
+        "nothing": frame[["image_id", "patient_id"]].assign(label=np.nan, score=np.nan),
     }
 
 
@@ -338,6 +341,53 @@ def test_few_positive_patients_are_warned_of(make):
         "test patients have a positive case: with fewer than 20" in w for w in found.warnings
     )
     assert not any("fewer than 20" in w for w in compare({"a": make(200)}, resamples=100).warnings)
+
+
+def test_what_is_warned_of_is_not_reliable(make):
+    many, few = make(200), make(30)
+    for frame, good in ((many, True), (few, False)):
+        pair = {"a": frame, "b": frame.assign(score=1 - frame["score"])}
+        found = compare(pair, baseline="a", resamples=100)
+        assert found.estimates["reliable"].tolist() == [good, good]
+        assert found.comparisons["reliable"].tolist() == [good]
+        assert found.comparisons["reliable"].dtype == bool
+    none = compare({"a": many, "b": many.assign(score=np.nan)}, baseline="a", resamples=100)
+    assert none.estimates["reliable"].tolist() == [True, False]
+    assert none.comparisons["reliable"].tolist() == [False]
+
+
+def test_undefined_resamples_make_an_arm_and_its_difference_unreliable(make):
+    """An AUC of 1 in nearly every resample: one positive scores below one negative."""
+    frame = make(200)
+    score = 0.25 + 0.5 * frame["label"]
+    score[frame.index[frame["label"] == 1][0]] = 0.2
+    pair = {"a": frame, "b": frame.assign(score=score)}
+    found = compare(pair, baseline="a", resamples=200)
+    assert row(found, "b")["n_undefined"] > 2
+    assert found.estimates["reliable"].tolist() == [True, False]
+    assert found.comparisons["reliable"].tolist() == [False]
+
+
+def test_p_agrees_with_the_interval_of_few_patients():
+    """Undefined resamples and random seeds included."""
+    rng, seen = np.random.default_rng(0), 0
+    for trial in range(40):
+        label = np.r_[1, 1, 0, 0, rng.integers(0, 2, trial % 8)]
+        ids = {"image_id": np.arange(len(label)), "patient_id": np.arange(len(label))}
+        arms = {
+            name: pd.concat(
+                pd.DataFrame({**ids, "label": label, "seed": seed}).assign(
+                    score=np.clip(shift * label + rng.random(len(label)).round(1), 0, 1)
+                )
+                for seed in range((1, 3)[trial % 2])
+            )
+            for name, shift in (("a", 0), ("b", 0.3))
+        }
+        found = compare(arms, baseline="a", resamples=200).comparisons.iloc[0]
+        if np.isfinite(found["low"]):
+            seen += 1
+            assert (found["p"] < 0.05) == (found["low"] > 0 or found["high"] < 0)
+    assert seen > 20
 
 
 @pytest.mark.parametrize(

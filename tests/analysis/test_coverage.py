@@ -6,7 +6,7 @@ With 150 data sets the standard error of a coverage of 95 % is 1.8 points.
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import ndtri
+from scipy.special import expit, ndtri
 
 from mtlbench.analysis import compare
 
@@ -21,7 +21,7 @@ def clustered_scores(rng: np.random.Generator) -> pd.DataFrame:
     noise = (rng.standard_normal(60)[patient] + rng.standard_normal(180)) * np.sqrt(0.5)
     score = np.sqrt(2) * ndtri(AUC) * label + noise
     return pd.DataFrame(
-        {"image_id": np.arange(180), "patient_id": patient, "label": label, "score": score}
+        {"image_id": np.arange(180), "patient_id": patient, "label": label, "score": expit(score)}
     )
 
 
@@ -31,7 +31,8 @@ def masks(rng: np.random.Generator, n: int = 100) -> pd.DataFrame:
     found = np.round(area * rng.beta(4, 2, n) * (rng.random(n) < 0.75)).astype(int)
     wrong = np.round(np.exp(rng.normal(4, 1, n))).astype(int)
     total = 100_000
-    frame = pd.DataFrame({"image_id": np.arange(n), "patient_id": np.arange(n)})
+    ids = {"image_id": np.arange(n), "patient_id": np.arange(n)}
+    frame = pd.DataFrame({**ids, "label": np.nan, "score": np.nan})
     for kind, lesion in (("true", area), ("pred", found + wrong), ("both", found)):
         frame[f"{kind}_1"] = lesion
         frame[f"{kind}_0"] = total - (lesion if kind != "both" else area + wrong)
@@ -71,8 +72,11 @@ def test_size_of_the_paired_test():
     for _ in range(DATA_SETS):
         one = clustered_scores(rng)
         other = one.assign(
-            score=np.sqrt(2) * ndtri(AUC) * one["label"]
-            + (rng.standard_normal(60)[one["patient_id"]] + rng.standard_normal(180)) * np.sqrt(0.5)
+            score=expit(
+                np.sqrt(2) * ndtri(AUC) * one["label"]
+                + (rng.standard_normal(60)[one["patient_id"]] + rng.standard_normal(180))
+                * np.sqrt(0.5)
+            )
         )
         found = compare({"a": one, "b": other}, baseline="a", resamples=200)
         rejected.append(found.comparisons["p"].item() < 0.05)

@@ -31,7 +31,9 @@ def test_ids_stay_text(tmp_path):
         ("patient_id", "", "patient_id must not be empty"),
         ("label", "2", "label must be 0 or 1, but got 2.0"),
         ("score", "high", "score must be a number, but got 'high'"),
-        ("score", "inf", "score must be finite"),
+        ("score", "inf", "score must be in [0, 1] or empty, but got inf"),
+        ("score", "1.01", "score must be in [0, 1] or empty, but got 1.01"),
+        ("score", "-0.5", "score must be in [0, 1] or empty, but got -0.5"),
         ("true_1", "", "the true counts of a row must be all given or all empty"),
         ("pred_1", "", "the pred and both counts of a row must be all given or all empty"),
         ("pred_1", "1.5", "counts of pixels must be whole numbers >= 0"),
@@ -80,6 +82,8 @@ def test_a_seed_in_some_rows_only_is_refused(make):
     [
         ("", "not a table"),
         ("image_id,label\na,1\n", "column patient_id is missing"),
+        ("image_id,patient_id,score\na,a,0.5\n", r"p\.csv: column label is missing"),
+        ("image_id,patient_id,label\na,a,1\n", r"p\.csv: column score is missing"),
         ('image_id,patient_id\n"a,1\n', "not a table"),
     ],
 )

@@ -99,6 +99,30 @@ def test_cases_alone_give_the_patient_level_interval():
     assert (found.low, found.high) == pytest.approx((closed.low, closed.high))
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.floats(-0.5, 0.5), min_size=3, max_size=6),
+    st.floats(-1e-3, 1e-2),
+    st.floats(0.5, 0.98),
+)
+def test_p_of_seeds_inverts_the_interval(values, shared, level):
+    """The interval at level 1 - p touches 0, above the floor 1/(B+1)."""
+    covariance = np.full((len(values), len(values)), shared) + np.eye(len(values)) * 1e-3
+    t_B = np.ones(999)
+    one = estimate(np.mean(values), 1e-3, t_B, values=values, covariance=covariance, df=10)
+    found = seeds_by_cases(one, IDENTITY, level)
+    assume(found is not None and abs(found.p - (1 - level)) > 1e-9)
+    assert (found.p < 1 - level) == (found.low > 0 or found.high < 0)
+    if 1 / 1000 < found.p < 0.999:
+        touching = seeds_by_cases(one, IDENTITY, 1 - found.p)
+        assert min(abs(touching.low), abs(touching.high)) < 1e-9
+
+
+def test_seeds_that_do_not_vary_and_share_nothing_give_no_interval():
+    one = estimate(0.2, 1e-3, values=[0.2] * 3, covariance=np.eye(3) * 1e-3 - 1e-4)
+    assert seeds_by_cases(one, IDENTITY, 0.95) is None
+
+
 def test_orh_by_hand():
     """MS = 0.01, cov₂ = 0.02, S = 3: v = 0.07/3, df = 2·(0.07/0.01)²; negative cov₂ counts 0."""
     values = np.array([0.4, 0.5, 0.6])
