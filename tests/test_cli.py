@@ -190,3 +190,26 @@ def test_commands_that_only_read_import_no_torch(study, demo, home, arguments):
         "assert 'torch' not in sys.modules and 'optuna' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, *arguments], cwd=home, check=True, timeout=120)
+
+
+def test_a_damaged_prediction_is_computed_again(study, mtlbench):
+    before = {p: p.read_bytes() for p in (study / "runs").rglob("predictions.csv")}
+    damaged = next(iter(before))
+    damaged.write_bytes(b"x" * len(before[damaged]))
+    (damaged.parent / ".history.csv.abc.tmp").write_text("what a killed write leaves behind")
+    mtlbench("study", "run", "tiny.toml")
+    assert before == {p: p.read_bytes() for p in (study / "runs").rglob("predictions.csv")}
+    assert not list(damaged.parent.glob(".*.tmp"))
+
+
+def test_a_data_set_without_masks_trains_what_it_can(home, demo, mtlbench, text):
+    mtlbench("data", "phantom", "bare", "--as", "folder", "--patients", "24", "--size", "32x24")
+    manifest = pd.read_csv(home / "bare" / "manifest.csv", dtype=str)
+    manifest.assign(mask="").to_csv(home / "bare" / "manifest.csv", index=False)
+    bare = text.replace('"tiny"', '"bare"').replace('"phantom"', '"folder"')
+    bare = bare.replace('patients = 24\ndifficulty = "easy"\n', "")
+    (home / "bare.toml").write_text(bare.replace("seeds = [0, 1]", "seeds = [0]"))
+    mtlbench("study", "run", "bare.toml", "--data", "folder=bare")
+    table = pd.read_csv(home / "results" / "bare" / "report" / "estimates.csv")
+    assert table.query("metric == 'auc' and cell == 'cls'")["value"].notna().all()
+    assert table.query("metric == 'dice'")["value"].isna().all()

@@ -54,15 +54,23 @@ def init(name: Annotated[str, typer.Argument(help="A shipped study.")]) -> None:
 
 
 @app.command(epilog="Example: mtlbench study check my-study.toml")
-def check(study: StudyName) -> None:
+def check(study: StudyName, as_json: Json = False) -> None:
     """Validate a study file and print every fault with its dotted key; nothing is run."""
     from mtlbench.config import load_study
     from mtlbench.study.design import expand
     from mtlbench.study.shipped import find_study
 
     path = find_study(study)
-    cells = expand(load_study(path), str(path))
-    print(f"{path}: ok, {len(cells)} cells")
+    try:
+        cells = expand(load_study(path), str(path))
+    except StudyError as error:
+        if as_json:
+            print(json.dumps({"cells": 0, "faults": str(error).splitlines()}, indent=2))
+        raise
+    if as_json:
+        print(json.dumps({"cells": len(cells), "faults": []}, indent=2))
+    else:
+        print(f"{path}: ok, {len(cells)} cells")
 
 
 @app.command(epilog="Example: mtlbench study plan lambda --json")

@@ -95,3 +95,18 @@ def test_outlines_off_the_image_are_notes(outline, message):
     found = check(Index([mammogram("i1", image(0), lesions=(lesion,))], []))
     assert [f.level for f in found] == ([] if message is None else ["note"])
     assert all(message in f.message for f in found)
+
+
+def test_the_image_of_another_depth_is_the_one_at_fault():
+    deep = image(1).astype(np.uint16)
+    pictures = [mammogram("i2", image(2), label=0), mammogram("i3", deep, label=0)]
+    pictures.append(mammogram("i4", image(4), label=0))
+    (finding,) = check(Index(pictures, []))
+    assert (finding.level, finding.row) == ("error", 3)
+    assert "same depth: uint8, not uint16" in finding.message
+
+
+def test_a_set_without_labels_and_masks_is_an_error():
+    (finding,) = check(Index([mammogram("i2", image(2), has_mask=False)], []))
+    assert finding.level == "error"
+    assert "must have a label or a mask, but none has" in finding.message

@@ -80,3 +80,10 @@ def test_a_changed_design_gets_a_store_of_its_own(open_store, tmp_path, design_o
     changed = design_of(("seeds = [0, 1]", "seeds = [0, 2]"))
     names = [name for _, name in drain(Store(tmp_path / "optuna.db", "tiny", changed))]
     assert sorted(names) == sorted(changed.runs)
+
+
+def test_a_damaged_store_is_put_aside_and_made_again(open_store, tmp_path):
+    make, design = open_store
+    (tmp_path / "optuna.db").write_text("not a database at all, " * 100)
+    assert [name for _, name in drain(make())] == list(design.runs)
+    assert (tmp_path / "optuna.db.damaged").is_file()
