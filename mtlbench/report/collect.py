@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 
 from mtlbench.config import StudyConfig, load_study
-from mtlbench.errors import DataError, StudyError
-from mtlbench.records import RunFolder, read_json
+from mtlbench.errors import StudyError
+from mtlbench.records import RunFolder
+from mtlbench.report import files
 
 DESIGN_COLUMNS = ("cell", "arm", "seed", "fold", "hash", "starts_from", "steps")
 
@@ -34,7 +35,7 @@ class Run:
 
     def history(self) -> pd.DataFrame:
         """The run's own epochs; `step` counts those of the chain before it too."""
-        history = pd.read_csv(self.folder.path / "history.csv")
+        history = files.history(self.folder.path / "history.csv")
         return history.assign(step=history["step"] + self.steps - int(self.record["steps"]))
 
 
@@ -153,12 +154,18 @@ def read_study(folder: Path) -> Study:
 
     Raises:
         StudyError: the folder holds no study, or no run of it is complete.
-        DataError: `cells.csv` lacks a column.
+        DataError: a file of it is not as it must be; the message names it.
     """
     design = _design(folder)
     config = load_study(folder / "study.toml")
     cells = tuple(_cell(folder, rows) for _, rows in design.groupby("cell", sort=False))
-    study = Study(folder, config, cells, read_json(folder / "recipe.json"), _cases(folder))
+    study = Study(
+        folder,
+        config,
+        cells,
+        files.json_object(folder / "recipe.json", ["adapter"]),
+        _cases(folder),
+    )
     if not study.complete:
         raise StudyError(
             f"{folder}: a report needs at least one complete run, but none of the "
@@ -171,27 +178,25 @@ def _design(folder: Path) -> pd.DataFrame:
     for name in ("study.toml", "cells.csv", "recipe.json", "cases.csv"):
         if not (folder / name).is_file():
             raise StudyError(f"{folder}: a results folder must hold {name}, but it does not")
-    path = folder / "cells.csv"
-    design = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if lacking := [name for name in DESIGN_COLUMNS if name not in design]:
-        raise DataError(f"{path}: the columns {', '.join(lacking)} must be there, but are not")
+    design = files.text_table(folder / "cells.csv", DESIGN_COLUMNS)
     return design[design["arm"] != ""]
 
 
 def _cases(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "cases.csv", dtype=str, keep_default_na=False)
+    return files.text_table(folder / "cases.csv", ("patient_id", "split"))
 
 
 def _cell(folder: Path, rows: pd.DataFrame) -> Cell:
     lines = [{str(key): text for key, text in row.items()} for row in rows.to_dict("records")]
     first = lines[0]
     runs = [_run(folder, line) for line in lines]
-    broken = {int(line["seed"]) for line, run in zip(lines, runs, strict=True) if run is None}
+    seeds = [files.whole(line, "seed", folder / "cells.csv") for line in lines]
+    broken = {seed for seed, run in zip(seeds, runs, strict=True) if run is None}
     return Cell(
         name=first["cell"],
         arm=first["arm"],
         values={key: v for key, v in first.items() if key not in DESIGN_COLUMNS and v != ""},
-        planned=tuple(dict.fromkeys(int(line["seed"]) for line in lines)),
+        planned=tuple(dict.fromkeys(seeds)),
         runs=tuple(run for run in runs if run is not None and run.seed not in broken),
     )
 
@@ -201,13 +206,15 @@ def _run(folder: Path, row: Mapping[str, str]) -> Run | None:
     if not _usable(run):
         return None
     before = RunFolder(folder / "runs" / row["starts_from"]) if row["starts_from"] else None
-    fold = int(row["fold"]) if row["fold"] else None
-    return Run(int(row["seed"]), fold, int(row["steps"]), run, before, run.record(), run.config())
+    seed, steps = (files.whole(row, name, folder / "cells.csv") for name in ("seed", "steps"))
+    fold = files.whole(row, "fold", folder / "cells.csv") if row["fold"] else None
+    config = files.json_object(run.path / "config.json", files.CONFIG)
+    return Run(seed, fold, steps, run, before, _record(run), config)
 
 
 def _usable(run: RunFolder) -> bool:
     """Whether the run is complete and what the report reads is whole; weights may be gone."""
-    record = run.record()
+    record = _record(run)
     return record.get("state") == "complete" and all(
         (run.path / name).is_file()
         and (run.path / name).stat().st_size == record["files"][name]["bytes"]
@@ -215,11 +222,18 @@ def _usable(run: RunFolder) -> bool:
     )
 
 
+def _record(run: RunFolder) -> dict[str, Any]:
+    """The run's record; empty where it has not begun."""
+    path = run.path / "record.json"
+    if not path.exists():
+        return {}
+    record = files.json_object(path)
+    return files.json_object(path, files.RECORD) if record.get("state") == "complete" else record
+
+
 def _frame(pairs: list[tuple[Run, RunFolder]]) -> pd.DataFrame:
     frames = []
     for run, folder in pairs:
-        path = folder.path / "predictions.csv"
-        frame = pd.read_csv(path, dtype={"image_id": str, "patient_id": str})
         marks = {"seed": run.seed} if run.fold is None else {"seed": run.seed, "fold": run.fold}
-        frames.append(frame[frame["split"] == "test"].assign(**marks))
+        frames.append(files.predictions(folder.path / "predictions.csv").assign(**marks))
     return pd.concat(frames, ignore_index=True)

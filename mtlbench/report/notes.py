@@ -1,5 +1,8 @@
 """What must stand below a table for its numbers to be read rightly."""
 
+import pandas as pd
+
+from mtlbench.analysis.compare import MAX_UNDEFINED, MIN_PATIENTS
 from mtlbench.report import text
 from mtlbench.report.collect import Study
 from mtlbench.report.numbers import Numbers
@@ -17,7 +20,14 @@ _BUDGET = {
 
 def tasks_notes(study: Study, numbers: Numbers) -> tuple[str, ...]:
     """What the small table needs to stand alone."""
-    notes = (_method(study, numbers), _bold(study), _seeds(study), _chosen(study), _missing(study))
+    notes = (
+        _method(study, numbers),
+        _bold(study),
+        _unreliable(numbers),
+        _seeds(study),
+        _chosen(study),
+        _missing(study),
+    )
     return tuple(note for note in notes if note)
 
 
@@ -27,6 +37,7 @@ def full_notes(study: Study, numbers: Numbers) -> tuple[str, ...]:
         _method(study, numbers),
         _comparison(numbers),
         _bold(study),
+        _unreliable(numbers),
         _dice(numbers),
         _split(study),
         _budget(study),
@@ -61,6 +72,8 @@ def basis(study: Study, numbers: Numbers) -> str:
 def span(numbers: Numbers, column: str) -> str:
     """The one value of a count over all estimates, or the smallest and largest."""
     values = numbers.estimates.dropna(subset=["value"])[column]
+    if values.empty:
+        return text.DASH
     low, high = int(values.min()), int(values.max())
     return str(low) if low == high else f"{low}–{high}"
 
@@ -87,9 +100,9 @@ def _comparison(numbers: Numbers) -> str:
         "over all cells within one metric. Positives: cancers for AUC, cases with a lesion for "
         "Dice."
     ]
-    for metric in numbers.metrics():
-        if numbers.baselines[metric] is None:
-            lines.append(f"{text.METRICS[metric]} has no comparison: its baseline has no value.")
+    alone = [text.METRICS[m] for m in numbers.metrics() if numbers.baselines[m] is None]
+    if alone:
+        lines.append(f"No comparison, since the baseline has no value: {', '.join(alone)}.")
     return " ".join(lines)
 
 
@@ -97,8 +110,33 @@ def _bold(study: Study) -> str:
     alpha = 1 - study.config.compare.level
     return (
         "Bold: the best value, where its difference from the baseline is supported "
-        f"(Holm p < {alpha:.2g})."
+        f"(Holm p < {alpha:.2g}) and reliable."
     )
+
+
+def _unreliable(numbers: Numbers) -> str:
+    """Name the intervals of few patients or undefined resamples: none of them is printed bold."""
+    parts = []
+    for metric in numbers.metrics():
+        own = _unreliable_cells(numbers.estimates, metric, "value")
+        base = numbers.baselines[metric]
+        paired = _unreliable_cells(numbers.comparisons, metric, "difference")
+        paired = [name for name in paired if not {name, base and base.name} & {*own}]
+        for what, names in ((text.METRICS[metric], own), (f"Δ {text.METRICS[metric]}", paired)):
+            if names:
+                parts.append(f"{what} of {', '.join(names)}")
+    if not parts:
+        return ""
+    return (
+        f"Fewer than {MIN_PATIENTS} test patients in a class, or more than "
+        f"{100 * MAX_UNDEFINED:g} % of the resamples undefined: intervals and p are unreliable: "
+        f"{'; '.join(parts)}."
+    )
+
+
+def _unreliable_cells(table: pd.DataFrame, metric: str, value: str) -> list[str]:
+    rows = table[(table["metric"] == metric) & table[value].notna() & ~table["reliable"]]
+    return [str(name) for name in rows["cell"]]
 
 
 def _dice(numbers: Numbers) -> str:

@@ -50,9 +50,10 @@ class Numbers:
         return None if absent(sd) else sd
 
     def supported(self, cell: Cell, metric: str, level: float) -> bool:
-        """Whether the cell differs from the baseline at the study's level after Holm."""
-        p = self.comparison.get((cell.name, metric), {}).get("p_adjusted")
-        return p is not None and not absent(p) and p < 1 - level
+        """Whether the cell reliably differs from the baseline at the level after Holm."""
+        row = self.comparison.get((cell.name, metric), {})
+        p = row.get("p_adjusted")
+        return p is not None and not absent(p) and p < 1 - level and bool(row["reliable"])
 
     def metrics(self) -> tuple[str, ...]:
         """The metrics that any cell has a value of."""

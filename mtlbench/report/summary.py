@@ -5,6 +5,9 @@ from mtlbench.report.collect import Cell, Study
 from mtlbench.report.notes import RANDOM_SEEDS
 from mtlbench.report.numbers import Numbers, Row
 
+TOO_FEW = "too few patients to say whether it differs"
+"""Fewer patients of a class than intervals need, or so few that resamples lack a class."""
+
 
 def summary(study: Study, numbers: Numbers) -> str:
     """Sentences from the data alone; a difference is claimed only where it is supported."""
@@ -24,7 +27,7 @@ def summary(study: Study, numbers: Numbers) -> str:
 
 def _what(study: Study, numbers: Numbers) -> str:
     rows = numbers.estimates.dropna(subset=["value"])
-    patients, cases = int(rows["n_patients"].max()), int(rows["n_cases"].max())
+    patients, cases = (text.count(rows[of].max()) for of in ("n_patients", "n_cases"))
     arms = ", ".join(arm.name for arm in study.config.arms)
     cells = len(study.cells)
     points = f" in {cells} cells" if cells > len(study.config.arms) else ""
@@ -52,6 +55,8 @@ def _metric(study: Study, numbers: Numbers, metric: str) -> str:
 def _difference(study: Study, numbers: Numbers, cell: Cell, metric: str) -> str:
     row = numbers.comparison[cell.name, metric]
     delta = text.difference(*_values(row, "difference"))
+    if not row["reliable"]:
+        return f"{cell.label} {delta} points ({TOO_FEW})"
     supported = numbers.supported(cell, metric, study.config.compare.level)
     p = text.p_value(row["p_adjusted"])
     p = f"p {p}" if p.startswith("<") else f"p = {p}"

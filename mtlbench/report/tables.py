@@ -164,7 +164,7 @@ def _earlier(cell: Cell) -> str:
 def _value(
     study: Study, numbers: Numbers, cell: Cell, metric: str, rivals: tuple[Cell, ...]
 ) -> Entry:
-    """The estimate, bold where it is the best and its difference is supported."""
+    """The estimate, bold where it is the best and its difference is reliably supported."""
     values = {rival.name: numbers.value(rival, metric) for rival in rivals}
     best = max((value for value in values.values() if value is not None), default=None)
     bold = values[cell.name] is not None and values[cell.name] == best
@@ -190,5 +190,7 @@ def _steps(cell: Cell) -> str:
 
 
 def _select(cell: Cell) -> str:
+    """Where a run does not compute the metric that selects, training keeps the last epoch."""
     rule = str(cell.runs[0].config["optim"]["select"])
-    return "last epoch" if rule == "last" else f"best {rule}"
+    known = rule != "last" and cell.validation(rule) is not None
+    return f"best {rule}" if known else "last epoch"

@@ -7,6 +7,8 @@ import re
 import textwrap
 
 DASH = "–"
+MOST_DIGITS = 3
+"""Decimals of a difference that is near 0."""
 METRICS = {
     "auc": "AUC",
     "dice": "Mean Dice",
@@ -27,12 +29,12 @@ def percent(value: float | None) -> str:
     return DASH if value is None or absent(value) else f"{100 * value:.1f}".replace("-", "−")
 
 
-def signed(value: float | None) -> str:
+def signed(value: float | None, digits: int = 1) -> str:
     """0.0265 → `+2.7`; what rounds to nothing has no sign."""
     if value is None or absent(value):
         return DASH
-    text = f"{100 * value:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
+    text = f"{100 * value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
 def estimate(value: float | None, low: float | None, high: float | None) -> str:
@@ -44,11 +46,23 @@ def estimate(value: float | None, low: float | None, high: float | None) -> str:
 
 
 def difference(value: float | None, low: float | None, high: float | None) -> str:
-    """`+2.7 [−1.0, +6.2]`."""
+    """`+2.7 [−1.0, +6.2]`, and `−0.02 [−0.03, −0.01]`: only what is 0 reads as 0."""
     if absent(value):
         return DASH
-    limits = DASH if absent(low) else f"{signed(low)}, {signed(high)}"
-    return f"{signed(value)} [{limits}]"
+    digits = _digits(value, low, high)
+    limits = DASH if absent(low) else f"{signed(low, digits)}, {signed(high, digits)}"
+    return f"{signed(value, digits)} [{limits}]"
+
+
+def _digits(*values: float | None) -> int:
+    """The fewest decimals, up to `MOST_DIGITS`, at which only zeros read as zero."""
+    shown = [100 * value for value in values if value is not None and value and not absent(value)]
+    enough = (
+        digits
+        for digits in range(1, MOST_DIGITS)
+        if all(float(f"{value:.{digits}f}") for value in shown)
+    )
+    return next(enough, MOST_DIGITS)
 
 
 def p_value(p: float | None) -> str:

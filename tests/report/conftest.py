@@ -264,6 +264,12 @@ def named_study(tmp_path):
     return lambda value: write_named_study(tmp_path / "named", value)
 
 
+@pytest.fixture
+def patients_study(tmp_path):
+    """Write the study of arms with one seed and a given number of patients."""
+    return lambda patients: write_arms_study(tmp_path / "arms", seeds=(0,), patients=patients)
+
+
 @pytest.fixture(scope="session")
 def arms_report(written, tmp_path_factory) -> Path:
     """Its report, to be read only; the study is beside it."""

@@ -4,12 +4,13 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from markupsafe import escape
 
 from mtlbench.analysis import compare
-from mtlbench.errors import StudyError
+from mtlbench.errors import DataError, StudyError
 from mtlbench.report import build, builder
 
 FILES = {"table.csv", "table.md", "table.tex", "estimates.csv", "comparisons.csv", "index.html"}
@@ -38,6 +39,15 @@ def frames_of(study):
         ]
         frames[name] = pd.concat(parts)
     return frames
+
+
+def rewrite(study, change):
+    """Change every run's predictions, and say so in the records."""
+    for path in study.glob("runs/*/predictions.csv"):
+        change(pd.read_csv(path)).to_csv(path, index=False)
+        record = json.loads((path.parent / "record.json").read_text())
+        record["files"]["predictions.csv"]["bytes"] = path.stat().st_size
+        (path.parent / "record.json").write_text(json.dumps(record))
 
 
 def test_every_file_is_there(arms_report, sweep_report):
@@ -122,11 +132,14 @@ def test_p_is_never_printed_as_zero(arms_report):
 
 def test_bold_is_the_best_value_where_it_is_supported(arms_report):
     table = pd.read_csv(arms_report / "table.csv")
+    reliable = pd.read_csv(arms_report / "comparisons.csv").set_index(["cell", "metric"])[
+        "reliable"
+    ]
     lines = (arms_report / "table.md").read_text().split("### ")[1:]
     for metric, block in zip(("auc", *DICE), lines, strict=True):
         rows = table[(table["metric"] == metric) & ~table["cell"].str.contains("before")]
         best = rows.loc[rows["value"].idxmax()]
-        supported = best["p_adjusted"] < 0.05
+        supported = best["p_adjusted"] < 0.05 and reliable[best["cell"], metric]
         bold = re.findall(r"^\| (\S+) \| \*\*", block, re.MULTILINE)
         assert bold == ([best["cell"]] if supported else [])
 
@@ -167,9 +180,11 @@ def test_a_baseline_without_the_metric_is_said_so(arms_study, no_figures):
     report = build(arms_study)
     compared = pd.read_csv(report / "comparisons.csv")["metric"].unique()
     assert list(compared) == ["auc"]
-    assert "Mean Dice has no comparison: its baseline has no value" in (
-        (report / "table.md").read_text()
-    )
+    page = (report / "table.md").read_text()
+    assert page.count("the baseline has no value") == 1
+    assert (
+        "since the baseline has no value: Mean Dice, Lesion Dice, Any-lesion Dice, Per-image Dice."
+    ) in page
 
 
 def test_what_an_arm_does_not_do_is_no_warning(arms_report):
@@ -210,3 +225,89 @@ def test_an_unknown_published_entry_is_a_warning(arms_study, no_figures):
     path.write_text(path.read_text().replace("le2019-table1", "nobody2020"))
     page = (build(arms_study) / "index.html").read_text()
     assert "&#39;nobody2020&#39; is not in the registry" in page
+
+
+def test_few_patients_support_nothing(patients_study, no_figures):
+    """Scores that separate 4 patients, two of them positive, and Dice far apart: p < 0.001."""
+    study = patients_study(6)
+    rewrite(study, lambda f: f.assign(label=f["patient_id"].str[1:].astype(int) % 2))
+    report = build(study)
+    page, table = (report / "index.html").read_text(), (report / "table.md").read_text()
+    assert "supported)" not in page
+    assert "too few patients to say" in page
+    assert "**" not in table
+    assert "<strong>" not in page.split('<section id="figures">')[0]
+    assert table.count("Fewer than 20 test patients in a class") == 2
+    assert re.search(r"unreliable: AUC of cls, sequential, joint; Mean Dice of seg,", table)
+
+
+def test_many_patients_are_bold_and_supported(patients_study, no_figures):
+    report = build(patients_study(400))
+    assert "supported)" in (report / "index.html").read_text()
+    table = (report / "table.md").read_text()
+    assert "| **" in table
+    assert "unreliable: AUC" not in table
+
+
+@pytest.mark.parametrize(
+    "name", ["predictions.csv", "history.csv", "record.json", "config.json", "panels.npz"]
+)
+def test_garbage_in_a_run_is_one_line_with_its_path(arms_study, name):
+    for garbage in (b"\xff\x00", b"x,y\n"):
+        for path in arms_study.glob(f"runs/*/{name}"):
+            path.write_bytes((garbage * path.stat().st_size)[: path.stat().st_size])
+        with pytest.raises(DataError, match=rf"/arms/runs/\w+/{re.escape(name)}: "):
+            build(arms_study)
+    assert not (arms_study / "report").exists()
+
+
+@pytest.mark.parametrize("name", ["cells.csv", "cases.csv", "recipe.json"])
+def test_garbage_in_a_study_is_one_line_with_its_path(arms_study, name):
+    for garbage in (b"\xff\x00\xfe", b"", b"{}\n"):
+        (arms_study / name).write_bytes(garbage)
+        with pytest.raises(DataError, match=re.escape(str(arms_study / name))):
+            build(arms_study)
+
+
+def test_cells_with_words_for_numbers_are_refused(arms_study):
+    path = arms_study / "cells.csv"
+    path.write_text(path.read_text().replace(",60\n", ",many\n"))
+    with pytest.raises(
+        DataError, match=r"cells\.csv: steps must be a whole number, but got 'many'"
+    ):
+        build(arms_study)
+
+
+COUNTS = {f"{kind}_{k}": None for kind in ("true", "pred", "both") for k in range(5)}
+
+
+@pytest.mark.parametrize(
+    ("change", "figures"),
+    [
+        (lambda frame: frame.assign(**COUNTS), {"forest", "differences", "roc", "curves"}),
+        (lambda frame: frame.assign(label=None), {"forest", "differences", "curves"}),
+        (lambda frame: frame.assign(label=None, **COUNTS), {"curves"}),
+    ],
+    ids=["no masks", "no labels", "neither"],
+)
+def test_a_study_without_truth_has_a_report(arms_study, change, figures):
+    rewrite(arms_study, change)
+    for path in arms_study.glob("runs/*/panels.npz"):
+        with np.load(path) as stored:
+            empty = {name: values[:0] for name, values in stored.items()}
+        np.savez(path, **empty)
+    report = build(arms_study)
+    assert {p.stem for p in (report / "figures").iterdir()} == figures
+    assert "Seg perf (Mean Dice, %)" in (report / "table.md").read_text()
+
+
+def test_weights_of_a_stage_without_the_metric_are_the_last_epochs(arms_study, no_figures):
+    for path in arms_study.glob("runs/*/config.json"):
+        config = json.loads(path.read_text())
+        path.write_text(json.dumps(config | {"optim": {"select": "val.auc"}}))
+    kept = pd.read_csv(build(arms_study) / "table.csv").groupby("cell")["weights_kept"].first()
+    assert kept[["seg", "cls", "joint"]].tolist() == ["last epoch", "best val.auc", "best val.auc"]
+
+
+def test_what_neither_side_states_is_no_difference(arms_report):
+    assert "not stated in the paper, not stated here" not in (arms_report / "table.md").read_text()

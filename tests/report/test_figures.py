@@ -90,3 +90,32 @@ def test_files_are_what_journals_ask_for(arms_report):
         assert image.width == 2100
         assert image.info["dpi"][0] == pytest.approx(300, abs=0.1)
     assert "<dc:date>" not in (arms_report / "figures" / "forest.svg").read_text()
+
+
+def test_p_stays_within_its_panel(drawn):
+    figure = drawn["differences"].figure
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        panel = axis.get_window_extent()
+        for text in axis.texts:
+            box = text.get_window_extent()
+            assert panel.x0 - 1 <= box.x0
+            assert box.x1 <= panel.x1 + 1
+
+
+def test_a_missing_p_is_not_drawn_and_percent_starts_at_zero(arms_study):
+    path = arms_study / "study.toml"
+    path.write_text(path.read_text().replace('published = ["le2019-table1"]', ""))
+    study = read_study(arms_study)
+    numbers = measure(study)
+    for row in numbers.comparison.values():
+        row["p_adjusted"] = float("nan")
+    for (_, metric), row in numbers.estimate.items():
+        if metric == "dice" and row["value"] == row["value"]:
+            row |= {"value": 0.0, "low": float("nan"), "high": float("nan")}
+    with styled():
+        (paired,) = differences.draw(study, numbers)
+        assert not [text for axis in paired.figure.axes for text in axis.texts]
+        (values,) = forest.draw(study, numbers)
+    axis = next(a for a in values.figure.axes if a.get_xlabel().startswith("Mean"))
+    assert axis.get_xlim() == (0, 1)

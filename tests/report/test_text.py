@@ -24,7 +24,14 @@ def test_numbers_read_in_percent():
     assert text.estimate(1.0, None, None) == "100.0 [–]"
     assert text.estimate(None, None, None) == "–"
     assert text.difference(0.0265, -0.0101, 0.06) == "+2.6 [−1.0, +6.0]"
-    assert text.difference(-0.00001, float("nan"), float("nan")) == "0.0 [–]"
+    assert text.difference(0.0, float("nan"), float("nan")) == "0.0 [–]"
+
+
+def test_a_small_difference_does_not_read_as_none():
+    assert text.difference(-0.0002, -0.0003, -0.0001) == "−0.02 [−0.03, −0.01]"
+    assert text.difference(-0.00001, float("nan"), float("nan")) == "−0.001 [–]"
+    assert text.difference(0.02, 0.0004, 0.05) == "+2.00 [+0.04, +5.00]"
+    assert text.difference(-1e-9, None, None) == "0.000 [–]"
 
 
 def test_markdown_loses_its_meaning():

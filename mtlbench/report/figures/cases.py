@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from mtlbench.config import CLASSES, IGNORED
+from mtlbench.report import files
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.figures.style import TWO_COLUMNS, Drawn, wrapped
 from mtlbench.report.numbers import Numbers
@@ -67,8 +68,8 @@ def _panels(cell: Cell) -> Panels | None:
     path = cell.runs[0].folder.path / "panels.npz"
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as stored:
-        return dict(stored)
+    found = files.panels(path)
+    return found if found["image_id"].size else None
 
 
 def _rows(panels: Panels) -> list[str]:

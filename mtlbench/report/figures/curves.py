@@ -75,4 +75,4 @@ def _panel(
         axis.plot(mean.index, factor * mean, **style)
     axis.grid(axis="y")
     if factor == PERCENT:
-        widen(axis, "y")
+        widen(axis, "y", least=0)

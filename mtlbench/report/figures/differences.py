@@ -56,19 +56,28 @@ def _panel(
         if not absent(row["low"]):
             axis.plot([100 * row["low"], 100 * row["high"]], [y, y], color=colour)
         axis.plot(value, y, "o", color=colour, markersize=4)
-        p = p_value(row["p_adjusted"])
-        axis.annotate(
-            f"p {p}" if p.startswith("<") else f"p = {p}",
-            (value, y),
-            (0, 4.5),
-            textcoords="offset points",
-            ha="center",
-            fontsize=7,
-        )
     base = numbers.baselines[metric]
     against = f"against {base.label if base else ''}"
     axis.set_xlabel(wrapped(f"Δ {METRICS[metric]} (points) {against}", 14))
+    axis.margins(x=0.16)
     widen(axis, "x")
     axis.grid(axis="x")
-    axis.margins(x=0.16)
     axis.tick_params(axis="y", length=0)
+    for y, cell in enumerate(cells):
+        row = numbers.comparison.get((cell.name, metric))
+        if row is not None and not absent(row["p_adjusted"]):
+            _write_p(axis, 100 * row["difference"], y, p_value(row["p_adjusted"]))
+
+
+def _write_p(axis: Axes, x: float, y: int, p: str) -> None:
+    """Above the point; near an edge of the panel it runs inwards, so that it stays in there."""
+    low, high = axis.get_xlim()
+    side = min(int(3 * (x - low) / (high - low)), 2)
+    axis.annotate(
+        f"p {p}" if p.startswith("<") else f"p = {p}",
+        (x, y),
+        (0, 4.5),
+        textcoords="offset points",
+        ha=("left", "center", "right")[side],
+        fontsize=7,
+    )

@@ -24,6 +24,8 @@ from mtlbench.report.text import METRICS, absent
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     """Rows are cells and, below a line, what is published; panels are metrics."""
     metrics, cells = numbers.metrics(), study.complete
+    if not metrics:
+        return
     others = _others(published(study, numbers)[0])
     labels = [wrapped(_label(study, cell)) for cell in cells] + [label for label, _ in others]
     figure = Figure(figsize=(TWO_COLUMNS, 0.85 + rows_height(labels, 0.19)))
@@ -31,7 +33,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     for axis, metric in zip(axes, metrics, strict=True):
         _panel(axis, study, numbers, metric)
         _published(axis, others, metric, first=len(cells))
-        widen(axis, "x")
+        widen(axis, "x", least=0)
     axes[0].set_yticks(range(len(labels)), labels)
     axes[0].set_ylim(len(labels) - 0.5, -0.5)
     hollow = "; hollow: published values" if others else ""
@@ -52,7 +54,7 @@ def _panel(axis: Axes, study: Study, numbers: Numbers, metric: str) -> None:
         value, colour = 100 * row["value"], palette[cell.arm]
         if not absent(row["low"]):
             axis.plot([100 * row["low"], 100 * row["high"]], [y, y], color=colour)
-        axis.plot(value, y, "o", color=colour, markersize=4)
+        axis.plot(value, y, "o", color=colour, markersize=4, clip_on=False)
     if (base := numbers.baselines[metric]) is not None:
         at = 100 * (numbers.value(base, metric) or 0)
         axis.axvline(at, color="#b0b0b0", linewidth=0.7, zorder=0)

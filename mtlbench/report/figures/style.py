@@ -122,12 +122,15 @@ def letters(axes: list[Axes]) -> None:
         axis.set_title(letter, loc="left", fontweight="bold")
 
 
-def widen(axis: Axes, which: Literal["x", "y"]) -> None:
-    """Let an axis in percent span at least a point, so that rounding does not look like news."""
+def widen(axis: Axes, which: Literal["x", "y"], least: float = -100) -> None:
+    """Let an axis in percent span at least a point, so that rounding does not look like news.
+
+    An axis that is widened does not begin below `least`, the smallest value that there is.
+    """
     low, high = axis.get_xlim() if which == "x" else axis.get_ylim()
     if high - low < 1:
-        middle = (low + high) / 2
-        (axis.set_xlim if which == "x" else axis.set_ylim)(middle - 0.5, middle + 0.5)
+        start = max((low + high) / 2 - 0.5, least)
+        (axis.set_xlim if which == "x" else axis.set_ylim)(start, start + 1)
     axis.locator_params(axis=which, nbins=3 if which == "x" else 5)
 
 

@@ -59,7 +59,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
                 _draw_line(axis, line, numbers, metric, seeds, joined=_numeric(names))
             _draw_baseline(axis, numbers, key, metric)
             _scale(axis, names)
-            widen(axis, "y")
+            widen(axis, "y", least=0)
             axis.grid(axis="y")
             axis.set(xlabel=short_key(key), ylabel=f"{METRICS[metric]} (%)")
         letters(axes)
