@@ -66,7 +66,9 @@ def panels(model: JointNet, cohort: Cohort, tasks: Tasks) -> dict[str, NDArray[A
     """Arrays of panels.npz: image, truth, and where the model has them prediction and score."""
     case_P = panel_cases(cohort)
     if not len(case_P):
-        return {"image_id": np.array([], dtype=str)}
+        nothing_PHW = np.zeros((0, 0, 0), dtype=np.uint8)
+        nobody = {"image_id": np.array([], dtype=str), "label": np.zeros(0), "score": np.zeros(0)}
+        return nobody | {"images": nothing_PHW, "truth": nothing_PHW}
     result = evaluate(model, cohort, case_P, tasks, batch_size=1)
     images, truths, predictions = [], [], []
     for batch in cohort.eval_batches(case_P, batch_size=1):
