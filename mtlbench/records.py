@@ -102,11 +102,6 @@ class RunFolder:
         """The run's hash."""
         return self.path.name
 
-    def config(self) -> dict[str, Any]:
-        """What the run is: everything its hash covers."""
-        config: dict[str, Any] = read_json(self.path / "config.json")
-        return config
-
     def record(self) -> dict[str, Any]:
         """How the run went; empty where it has not begun or the file is damaged."""
         try:
