@@ -35,6 +35,7 @@ Positive = Annotated[int, Field(ge=1)]
 FromList = Annotated[T, Field(strict=False)]
 """A tuple that TOML writes as an array."""
 ManualWeights = tuple[float, float, float, float, float]
+Intensity = Literal["raw", "window", "optical-density"]
 ValidationMetric = Literal["val.auc", "val.dice", "val.dice_lesions", "val.dice_any"]
 
 
@@ -46,12 +47,37 @@ class Strict(BaseModel):
     )
 
 
+class LabelRule(Strict):
+    """`[data.label_rule]`: what counts as cancer, as a mass, and as a case."""
+
+    birads_cut: Literal["3", "4", "4b", "4c", "5", "6"] = "4"
+    """Cancer from this BI-RADS category on, in data without biopsy (INbreast, VinDr-Mammo)."""
+    benign_without_callback: Literal["benign", "exclude"] = "benign"
+    """Lesions that were benign at sight (CBIS-DDSM, DDSM); an image of such alone is left out."""
+    normals: Literal["keep", "exclude"] = "keep"
+    """Images without any lesion that are not cancer."""
+    mias_masses: FromList[tuple[Literal["CIRC", "SPIC", "MISC", "ARCH", "ASYM"], ...]] = (
+        "CIRC", "SPIC", "MISC",
+    )  # fmt: skip
+    """Classes of mini-MIAS that are masses; those left over are `other`."""
+
+
 class DataConfig(Strict):
     """`[data]`: which pixels, which labels, which split. The same for every run of a study."""
 
     size: FromList[tuple[Positive, Positive]] = (1152, 832)
     """Height and width of the prepared images in pixels."""
-    intensity: Literal["raw"] = "raw"
+    intensity: Intensity = "raw"
+    """Grey levels as stored, through the DICOM header's window, or film's optical density."""
+    artefacts: Literal["keep", "remove"] = "keep"
+    """Whether what is bright outside the breast (labels, edges) is set to 0."""
+    crop: Literal["none", "breast"] = "none"
+    """Whether the image is cut to the breast before it is scaled."""
+    faulty: Literal["refuse", "exclude"] = "refuse"
+    """Whether an image with an error stops preparation, or is left out and listed."""
+    label_rule: LabelRule = LabelRule()
+    subset: Literal["all", "mass", "calc"] = "all"
+    """`cbis-ddsm` only: the collection's mass images, its calcification images, or both."""
     split: Literal["patient", "official"] = "patient"
     split_seed: Annotated[int, Field(ge=0)] = 0
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.15

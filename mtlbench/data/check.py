@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtlbench.data.index import Masks
-from mtlbench.data.mammogram import Circle, Finding, Index, Lesion, Mammogram, Mask, Polygon
+from mtlbench.data.index import Regions
+from mtlbench.data.mammogram import Finding, Index, Lesion, Mammogram
+from mtlbench.data.outlines import Region
 from mtlbench.data.parallel import ordered_map
 from mtlbench.data.pixels import Pixels
 from mtlbench.errors import DataError
@@ -19,10 +20,10 @@ from mtlbench.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """One image, decoded: its pixels (None where unreadable), lesions' masks, and findings."""
+    """One image, decoded: its pixels (None where unreadable), lesions, and findings."""
 
     pixels: Pixels | None
-    masks: Masks
+    regions: Regions
     findings: list[Finding]
     digest: str
     """SHA-256 of size, type and pixels; empty where unreadable."""
@@ -65,10 +66,10 @@ def examine(mammogram: Mammogram) -> Examination:
     if pixels.shape != expected:
         message = f"must have {expected} pixels as indexed, but got {pixels.shape}"
         findings.append(mammogram.finding("error", message))
-    masks = [_mask(mammogram, lesion, pixels, findings) for lesion in mammogram.lesions]
+    regions = [_region(mammogram, lesion, pixels, findings) for lesion in mammogram.lesions]
     hashed = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode())
     hashed.update(np.ascontiguousarray(pixels).data)
-    return Examination(pixels, masks, findings, hashed.hexdigest())
+    return Examination(pixels, regions, findings, hashed.hexdigest())
 
 
 def between_images(mammograms: Sequence[Mammogram]) -> list[Finding]:
@@ -129,33 +130,29 @@ def _findings_of(mammogram: Mammogram) -> tuple[list[Finding], str, str]:
     return examination.findings, examination.digest, depth
 
 
-def _mask(
+def _region(
     mammogram: Mammogram, lesion: Lesion, pixels: Pixels, findings: list[Finding]
-) -> Mask | None:
+) -> Region | None:
     if lesion.outline is None:
         return None
     height, width = pixels.shape
     try:
-        mask_HW = lesion.outline.rasterise(height, width)
+        region = lesion.outline.rasterise(height, width)
     except DataError as error:
         findings.append(mammogram.finding("error", str(error)))
         return None
-    if not mask_HW.any():
-        message = f"the outline of a {lesion.type} covers no pixel: the image gets no mask"
-        findings.append(mammogram.finding("note", message))
+    if not region.mask_hw.any():
+        message = f"the outline of a {lesion.type} covers no pixel"
+        findings.append(mammogram.finding("note", message, "kept for its label, without a mask"))
     elif _leaves(lesion, height, width):
-        message = f"the outline of a {lesion.type} lies partly outside the image: it is clipped"
-        findings.append(mammogram.finding("note", message))
-    return mask_HW
+        message = f"the outline of a {lesion.type} lies partly outside the image"
+        findings.append(mammogram.finding("note", message, "the outline is clipped"))
+    return region
 
 
 def _leaves(lesion: Lesion, height: int, width: int) -> bool:
-    match lesion.outline:
-        case Circle(x, y, radius):
-            low, high = (x - radius, y - radius), (x + radius, y + radius)
-        case Polygon(points):
-            low = min(x for x, _ in points), min(y for _, y in points)
-            high = max(x for x, _ in points), max(y for _, y in points)
-        case _:  # a mask has the image's size
-            return False
-    return min(low) < -0.5 or high[0] > width - 0.5 or high[1] > height - 0.5
+    bounds = lesion.outline.bounds() if lesion.outline else None
+    if bounds is None:
+        return False
+    x_min, y_min, x_max, y_max = bounds
+    return min(x_min, y_min) < -0.5 or x_max > width - 0.5 or y_max > height - 0.5

@@ -10,18 +10,21 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mtlbench.config import IGNORED
+from mtlbench.config import IGNORED, DataConfig
+from mtlbench.data.breast import breast_box, breast_mask, whole_box
 from mtlbench.data.check import errors, examine
-from mtlbench.data.index import Masks, Row, case_row, fully_located, lesion_rows
+from mtlbench.data.index import Regions, Row, case_row, fully_located, lesion_rows
 from mtlbench.data.mammogram import Finding, Lesion, Mammogram
 from mtlbench.data.pixels import Pixels
-from mtlbench.data.resample import Placement, place, resample_image, resample_mask
+from mtlbench.data.resample import Placement, place, resample_image, resample_region
+from mtlbench.errors import DataError
 
 OtherLesions = Literal["ignore", "healthy", "mass"]
 PRECEDENCE = (IGNORED, 1, 3, 2, 4)
 """Where lesions overlap the later wins: malignant over benign, calcification over mass."""
-PLACEMENT_COLUMNS = ("flipped", "scale", "top")
-"""Native x becomes (w-1-x if flipped else x) * scale, and y becomes y * scale + top."""
+PLACEMENT_COLUMNS = ("flipped", "flip_rule", "crop_top", "crop_left", "scale", "top")
+"""Native x becomes ((w-1-x if flipped else x) - crop_left) * scale, and y becomes
+(y - crop_top) * scale + top, to half a pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +39,70 @@ class Converted:
     digest: str
 
 
-def convert(mammogram: Mammogram, size: tuple[int, int], other_lesions: OtherLesions) -> Converted:
-    """Decode, turn the chest wall to the left, fit into `size`, paint the lesions."""
+def convert(mammogram: Mammogram, config: DataConfig) -> Converted:
+    """Decode, turn the chest wall to the left, crop, fit into the size, paint the lesions."""
     seen = examine(mammogram)
-    rows = lesion_rows(mammogram, seen.masks)
-    row = case_row(mammogram, seen.masks)
-    if seen.pixels is None or errors(seen.findings):
-        return Converted(None, None, row, rows, seen.findings, seen.digest)
-    placement = place((mammogram.height, mammogram.width), size)
-    flipped = _chest_wall_right(mammogram, seen.pixels)
-    row |= {"flipped": int(flipped), "scale": round(placement.scale, 9), "top": placement.top}
-    image_hw = seen.pixels[:, ::-1] if flipped else seen.pixels
-    masks = [None if m is None else m[:, ::-1] if flipped else m for m in seen.masks]
-    if fully_located(mammogram, masks):
-        mask_HW = paint(mammogram.lesions, masks, placement, other_lesions)
+    rows = lesion_rows(mammogram, seen.regions)
+    row = case_row(mammogram, seen.regions)
+    findings = [*seen.findings]
+    grey_hw = None if seen.pixels is None else _grey_levels(mammogram, seen.pixels, config, findings)
+    if grey_hw is None or errors(findings):
+        return Converted(None, None, row, rows, findings, seen.digest)
+    flipped, rule = _flip(mammogram, grey_hw)
+    if flipped:
+        grey_hw = grey_hw[:, ::-1]
+    crop = breast_box(grey_hw) if config.crop == "breast" else whole_box(grey_hw)
+    placement = place((crop.height, crop.width), config.size)
+    regions = [
+        None if r is None else (r.mirrored(mammogram.width) if flipped else r).cropped(*crop)
+        for r in seen.regions
+    ]
+    if fully_located(mammogram, seen.regions):
+        mask_HW = paint(mammogram.lesions, regions, placement, config.other_lesions)
+        findings += _cut_off(mammogram, seen.regions, regions)
     else:
-        mask_HW = np.full(size, IGNORED, dtype=np.uint8)
-    image_HW = resample_image(image_hw, placement)
-    return Converted(image_HW, mask_HW, row, rows, seen.findings, seen.digest)
+        mask_HW = np.full(config.size, IGNORED, dtype=np.uint8)
+    image_HW = resample_image(grey_hw[crop.slices], placement)
+    if config.artefacts == "remove":
+        image_HW = np.where(breast_mask(image_HW), image_HW, image_HW.dtype.type(0))
+    placed = (int(flipped), rule, crop.top, crop.left, round(placement.scale, 9), placement.top)
+    row |= dict(zip(PLACEMENT_COLUMNS, placed, strict=True))
+    return Converted(image_HW, mask_HW, row, rows, findings, seen.digest)
 
 
 def paint(
-    lesions: Sequence[Lesion], masks: Masks, placement: Placement, other_lesions: OtherLesions
+    lesions: Sequence[Lesion], regions: Regions, placement: Placement, other_lesions: OtherLesions
 ) -> NDArray[np.uint8]:
     """Draw lesions into a class mask, uint8 HW, in the order of `PRECEDENCE`; the rest is 0."""
     mask_HW = np.zeros(placement.size, dtype=np.uint8)
     values = [_mask_value(lesion, other_lesions) for lesion in lesions]
     for drawn in PRECEDENCE:
-        for value, mask_hw in zip(values, masks, strict=True):
-            if value == drawn and mask_hw is not None:
-                mask_HW[resample_mask(mask_hw, placement)] = value
+        for value, region in zip(values, regions, strict=True):
+            if value == drawn and region is not None:
+                small = resample_region(region, placement)
+                mask_HW[small.slices][small.mask_hw] = value
     return mask_HW
+
+
+def _grey_levels(
+    mammogram: Mammogram, pixels_hw: Pixels, config: DataConfig, findings: list[Finding]
+) -> Pixels | None:
+    try:
+        table = mammogram.tone(config.intensity)
+    except DataError as error:
+        findings.append(mammogram.finding("error", str(error)))
+        return None
+    return pixels_hw if table is None else table[pixels_hw]
+
+
+def _cut_off(mammogram: Mammogram, whole: Regions, cropped: Regions) -> list[Finding]:
+    """Note the lesions that the crop cuts."""
+    cut = sum(
+        w is not None and c is not None and c.area < w.area
+        for w, c in zip(whole, cropped, strict=True)
+    )
+    message = f"{cut} lesions reach out of the breast as it was found"
+    return [mammogram.finding("note", message, "cut at the crop")] if cut else []
 
 
 def _mask_value(lesion: Lesion, other_lesions: OtherLesions) -> int:
@@ -77,10 +113,13 @@ def _mask_value(lesion: Lesion, other_lesions: OtherLesions) -> int:
     return lesion.mask_class or IGNORED
 
 
-def _chest_wall_right(mammogram: Mammogram, pixels_hw: Pixels) -> bool:
-    """As the adapter knows it, else the brighter half: the breast widens to the chest wall."""
+def _flip(mammogram: Mammogram, grey_hw: Pixels) -> tuple[bool, str]:
+    """Tell whether to mirror, and by which rule: as the data say, else by the brighter half.
+
+    The breast widens towards the chest wall, so that its half of the image is brighter.
+    """
     if mammogram.chest_wall:
-        return mammogram.chest_wall == "right"
+        return mammogram.chest_wall == "right", "known"
     half = mammogram.width // 2
-    sums = pixels_hw[:, :half].sum(), pixels_hw[:, mammogram.width - half :].sum()
-    return bool(sums[1] > sums[0])
+    sums = grey_hw[:, :half].sum(), grey_hw[:, mammogram.width - half :].sum()
+    return bool(sums[1] > sums[0]), "brighter half"

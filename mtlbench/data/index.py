@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mtlbench.data.mammogram import Index, Lesion, Mammogram, Mask
+from mtlbench.data.mammogram import Index, Lesion, Mammogram
+from mtlbench.data.outlines import Region
 from mtlbench.errors import DataError
 from mtlbench.records import write_csv
 
@@ -22,24 +23,24 @@ LESION_COLUMNS = (
 )  # fmt: skip
 
 Row = dict[str, object]
-Masks = Sequence[Mask | None]
-"""Per lesion its pixels, bool HW; None where it is not located or cannot be read."""
+Regions = Sequence[Region | None]
+"""Per lesion its pixels; None where it is not located or cannot be read."""
 
 
-def fully_located(mammogram: Mammogram, masks: Masks) -> bool:
+def fully_located(mammogram: Mammogram, regions: Regions) -> bool:
     """Tell whether the pixels of every known lesion are known, so that the rest is healthy."""
-    return mammogram.has_mask and all(mask is not None and mask.any() for mask in masks)
+    return mammogram.has_mask and all(r is not None and r.mask_hw.any() for r in regions)
 
 
-def case_row(mammogram: Mammogram, masks: Masks) -> Row:
+def case_row(mammogram: Mammogram, regions: Regions) -> Row:
     """One row of `cases.csv`."""
     row: Row = {name: getattr(mammogram, name, None) for name in CASE_COLUMNS}
-    row["has_mask"] = int(fully_located(mammogram, masks))
+    row["has_mask"] = int(fully_located(mammogram, regions))
     row["n_lesions"] = len(mammogram.lesions)
     return row
 
 
-def lesion_rows(mammogram: Mammogram, masks: Masks) -> list[Row]:
+def lesion_rows(mammogram: Mammogram, regions: Regions) -> list[Row]:
     """Rows of `lesions.csv`; lesions are counted from 1, and boxes clipped to the image."""
     return [
         {
@@ -49,9 +50,11 @@ def lesion_rows(mammogram: Mammogram, masks: Masks) -> list[Row]:
             "pathology": lesion.pathology,
             "class": lesion.mask_class,
             "outline": lesion.outline.kind if lesion.outline else None,
-            **(_extent(mask, mammogram.spacing_mm) if mask is not None else {}),
+            **(_extent(region, mammogram.spacing_mm) if region is not None else {}),
         }
-        for number, (lesion, mask) in enumerate(zip(mammogram.lesions, masks, strict=True), start=1)
+        for number, (lesion, region) in enumerate(
+            zip(mammogram.lesions, regions, strict=True), start=1
+        )
     ]
 
 
@@ -63,16 +66,16 @@ def write_index(index: Index, out: Path) -> None:
     cases: list[Row] = []
     lesions: list[Row] = []
     for mammogram in index.mammograms:
-        masks = [_mask_or_none(mammogram, lesion) for lesion in mammogram.lesions]
-        cases.append(case_row(mammogram, masks))
+        regions = [_region_or_none(mammogram, lesion) for lesion in mammogram.lesions]
+        cases.append(case_row(mammogram, regions))
         if not mammogram.height:
             cases[-1]["has_mask"] = int(mammogram.has_mask)
-        lesions += lesion_rows(mammogram, masks)
+        lesions += lesion_rows(mammogram, regions)
     write_csv(out / "cases.csv", CASE_COLUMNS, cases)
     write_csv(out / "lesions.csv", LESION_COLUMNS, lesions)
 
 
-def _mask_or_none(mammogram: Mammogram, lesion: Lesion) -> Mask | None:
+def _region_or_none(mammogram: Mammogram, lesion: Lesion) -> Region | None:
     if lesion.outline is None or not mammogram.height:
         return None
     try:
@@ -81,16 +84,16 @@ def _mask_or_none(mammogram: Mammogram, lesion: Lesion) -> Mask | None:
         return None
 
 
-def _extent(mask_HW: Mask, spacing_mm: float | None) -> Row:
-    area_px = int(np.count_nonzero(mask_HW))
+def _extent(region: Region, spacing_mm: float | None) -> Row:
+    area_px = region.area
     if not area_px:
         return {"area_px": 0, "area_mm2": None if spacing_mm is None else 0.0}
-    rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
+    rows, columns = (np.flatnonzero(region.mask_hw.any(axis=axis)) for axis in (1, 0))
     return {
-        "x_min": int(columns[0]),
-        "x_max": int(columns[-1]),
-        "y_min": int(rows[0]),
-        "y_max": int(rows[-1]),
+        "x_min": region.left + int(columns[0]),
+        "x_max": region.left + int(columns[-1]),
+        "y_min": region.top + int(rows[0]),
+        "y_max": region.top + int(rows[-1]),
         "area_px": area_px,
         "area_mm2": None if spacing_mm is None else round(area_px * spacing_mm**2, 6),
     }

@@ -1,105 +1,22 @@
-"""One image as every adapter yields it: `Mammogram`, its `Lesion`s, and their outlines.
+"""One image as every adapter yields it: `Mammogram` and its `Lesion`s.
 
 H, W = height and width in pixels; image coordinates have their origin at the top left pixel's
 centre, x is the column, y the row.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from mtlbench.config import Intensity
+from mtlbench.data.outlines import Outline
+from mtlbench.data.pixels import Pixels, Table, plain_tone
 
-from mtlbench.data.pixels import Pixels, read_image
-from mtlbench.errors import DataError
-
-Mask = NDArray[np.bool_]
 LesionType = Literal["mass", "calcification", "other"]
-Pathology = Literal["benign", "malignant", "unproven"]
+Pathology = Literal["benign", "benign_without_callback", "malignant", "unproven"]
+Side = Literal["left", "right", ""]
+Level = Literal["error", "note"]
 
-
-class Outline(Protocol):
-    """Where a lesion lies; picklable, as preparation runs in several processes."""
-
-    kind: ClassVar[str]
-    """`polygon`, `chain`, `circle`, `box`, `mask` or `point`."""
-
-    def rasterise(self, height: int, width: int) -> Mask:
-        """Give the lesion's pixels in an image of this size, as bool HW."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Circle:
-    """A disc; `radius` in pixels."""
-
-    kind: ClassVar[str] = "circle"
-    x: float
-    y: float
-    radius: float
-
-    def rasterise(self, height: int, width: int) -> Mask:
-        """Pixels whose centre lies in the disc, or the nearest one, as bool HW."""
-        rows, columns = np.ogrid[:height, :width]
-        mask = (columns - self.x) ** 2 + (rows - self.y) ** 2 <= self.radius**2
-        return _at_least_one(mask, self.x, self.y)
-
-
-@dataclass(frozen=True, slots=True)
-class Polygon:
-    """A closed outline through `points`, (x, y) each."""
-
-    kind: ClassVar[str] = "polygon"
-    points: tuple[tuple[float, float], ...]
-
-    def rasterise(self, height: int, width: int) -> Mask:
-        """Pixels whose centre lies inside by the even-odd rule, or the nearest one, as bool HW."""
-        mask = np.zeros((height, width), dtype=bool)
-        x0, y0 = np.asarray(self.points, dtype=float).T
-        x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
-        first = max(int(np.ceil(y0.min())), 0)
-        last = min(int(np.floor(y0.max())), height - 1)
-        for row in range(first, last + 1):
-            crosses = (y0 <= row) != (y1 <= row)
-            t = (row - y0[crosses]) / (y1[crosses] - y0[crosses])
-            x = np.sort(x0[crosses] + t * (x1[crosses] - x0[crosses]))
-            for left, right in zip(x[::2], x[1::2], strict=True):
-                start, stop = int(np.ceil(left)), int(np.floor(right)) + 1
-                mask[row, max(start, 0) : max(stop, 0)] = True
-        return _at_least_one(mask, float(x0.mean()), float(y0.mean()))
-
-
-@dataclass(frozen=True, slots=True)
-class MaskFile:
-    """An image file of the same size as the mammogram; the pixels of `value`, or all above 0."""
-
-    kind: ClassVar[str] = "mask"
-    path: Path
-    value: int | None = None
-
-    def rasterise(self, height: int, width: int) -> Mask:
-        """Give the file's pixels as bool HW.
-
-        Raises:
-            DataError: the file is unreadable or has another size than the image.
-        """
-        pixels = read_image(self.path)
-        if pixels.shape != (height, width):
-            raise DataError(
-                f"{self.path}: mask and image must have the same size, but the mask is "
-                f"{pixels.shape[0]} x {pixels.shape[1]} and the image {height} x {width}"
-            )
-        return pixels > 0 if self.value is None else pixels == self.value
-
-
-def _at_least_one(mask: Mask, x: float, y: float) -> Mask:
-    """Mark the pixel at (x, y) if no other is: a lesion below a pixel does not vanish."""
-    row, column = round(y), round(x)
-    if not mask.any() and 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1]:
-        mask[row, column] = True
-    return mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +30,7 @@ class Lesion:
     @property
     def mask_class(self) -> int | None:
         """The class 1..4 of `config.CLASSES`, None where the lesion is none of the four."""
-        if self.type == "other" or self.pathology not in ("benign", "malignant"):
+        if self.type == "other" or self.pathology in ("unproven", None):
             return None
         return 1 + (self.pathology == "malignant") + 2 * (self.type == "calcification")
 
@@ -122,9 +39,9 @@ class Lesion:
 class Mammogram:
     """One image: who, which view, what is known of it, and how to read its pixels.
 
-    `pixels()` returns H x W unsigned integers; it must be picklable, since preparation runs in
-    several processes. `height` and `width` are 0 where they are not known (image absent or
-    unreadable).
+    `pixels()` returns H x W unsigned integers as stored, and `tone(intensity)` the table that
+    turns them into grey levels; both must be picklable, since preparation runs in several
+    processes. `height` and `width` are 0 where they are not known (image absent or unreadable).
     """
 
     image_id: str
@@ -133,7 +50,7 @@ class Mammogram:
     height: int
     width: int
     exam_id: str = ""
-    side: Literal["left", "right", ""] = ""
+    side: Side = ""
     view: str = ""
     label: int | None = None
     label_source: str = ""
@@ -150,8 +67,12 @@ class Mammogram:
     """The annotation file that speaks of this image, as findings name it."""
     row: int | None = None
     """Line of the first row in `origin`, counted from 1."""
-    chest_wall: Literal["left", "right", ""] = ""
+    chest_wall: Side = ""
     """The image border at which the chest wall lies; empty: told from the pixels."""
+    tone: Callable[[Intensity], Table | None] = field(default=plain_tone, compare=False, repr=False)
+    """Stored value → grey level for one of `[data] intensity`; None: as stored."""
+    film: str = ""
+    """Names the picture where the data set holds it under several image ids; else empty."""
 
     @property
     def place(self) -> str:
@@ -159,23 +80,45 @@ class Mammogram:
         file = self.origin or self.path or self.image_id
         return file if self.row is None else f"{file}:{self.row}"
 
-    def finding(self, level: Literal["error", "note"], message: str) -> "Finding":
+    def finding(self, level: Level, message: str, action: str = "") -> "Finding":
         """Say something of this image at its place."""
         file = self.origin or self.path or self.image_id
-        return Finding(level, file, self.row, f"{self.image_id}: {message}")
+        return Finding(level, file, self.row, message, self.image_id, action)
+
+
+def label_of(pathologies: Iterable[Pathology | None]) -> int | None:
+    """Give 1 for cancer, 0 for none, None where a lesion is unproven and none malignant."""
+    found = set(pathologies)
+    if "malignant" in found:
+        return 1
+    return None if found & {"unproven", None} else 0
 
 
 class Finding(NamedTuple):
     """Something `data check` reports: an error stops `prepare`, a note does not."""
 
-    level: Literal["error", "note"]
+    level: Level
     file: str
     row: int | None
     message: str
+    image_id: str = ""
+    """The image that it speaks of; empty where it is no single one."""
+    action: str = ""
+    """What `prepare` does about it; empty: it stops at an error, and keeps a note's image."""
+
+    @property
+    def consequence(self) -> str:
+        """What `prepare` does about it, in words."""
+        if self.action:
+            return self.action
+        if self.level == "note":
+            return "kept"
+        return "stops; --exclude-faulty leaves the image out" if self.image_id else "stops"
 
     def __str__(self) -> str:
-        """`file:row: message`, as users read it."""
-        return f"{self.file}{f':{self.row}' if self.row is not None else ''}: {self.message}"
+        """`file:row: image: message`, as users read it."""
+        place = f"{self.file}{f':{self.row}' if self.row is not None else ''}"
+        return ": ".join(part for part in (place, self.image_id, self.message) if part)
 
 
 class Index(NamedTuple):

@@ -29,6 +29,11 @@ class ManifestRow:
     cells: Mapping[str, str]
     findings: list[Finding] = field(default_factory=list)
 
+    @property
+    def image_id(self) -> str:
+        """Name of the image of which the row speaks."""
+        return self.text("image_id")
+
     def text(self, column: str) -> str:
         """Give a cell, empty where there is no such column."""
         return self.cells.get(column, "")
@@ -52,11 +57,11 @@ class ManifestRow:
 
     def error(self, message: str) -> None:
         """Say what is wrong with this row."""
-        self.findings.append(Finding("error", self.file, self.line, message))
+        self.findings.append(Finding("error", self.file, self.line, message, self.image_id))
 
-    def note(self, message: str) -> None:
-        """Say what is odd about this row."""
-        self.findings.append(Finding("note", self.file, self.line, message))
+    def note(self, message: str, action: str = "") -> None:
+        """Say what is odd about this row, and what `prepare` does about it."""
+        self.findings.append(Finding("note", self.file, self.line, message, self.image_id, action))
 
 
 def read_manifest(

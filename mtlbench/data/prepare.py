@@ -105,7 +105,7 @@ def _write_contents(
     used = [m for m in index.mammograms if m.label is not None or m.has_mask]
     if not used:
         raise DataError(f"{root}: at least one image must have a label or a mask, but none has")
-    work = partial(convert, size=config.size, other_lesions=config.other_lesions)
+    work = partial(convert, config=config)
     images = _ArrayFile(folder / "images.npy", (len(used), *config.size))
     masks = _ArrayFile(folder / "masks.npy", (len(used), *config.size))
     rows, lesions, findings, digests = [], list[Row](), list[Finding](), []

@@ -8,11 +8,13 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
-from mtlbench.data.mammogram import Mask
+from mtlbench.data.outlines import Region
 from mtlbench.data.pixels import Pixels
+
+_STRIP = 64
+"""Output rows that are averaged at a time: they stay in the processor's cache."""
 
 
 class Placement(NamedTuple):
@@ -47,48 +49,51 @@ def resample_image(image_hw: Pixels, placement: Placement) -> Pixels:
     if placement.native == placement.size:
         return image_hw
     image_HW = np.zeros(placement.size, dtype=image_hw.dtype)
-    mean_ff = _average(image_hw.astype(np.float32), placement, slice(None), slice(None))
-    _fitted(image_HW, placement)[...] = np.floor(mean_ff + 0.5)
+    part_ff = image_HW[placement.top : placement.top + placement.fitted[0], : placement.fitted[1]]
+    row_weights, columns = map(_weights, placement.native, placement.fitted)
+    for top in range(0, placement.fitted[0], _STRIP):
+        rows, strip = _strip(row_weights, top)
+        mean_fw = strip @ image_hw[rows].astype(np.float32)
+        mean_ff = columns @ np.ascontiguousarray(mean_fw.T)
+        mean_ff += np.float32(0.5)
+        part_ff[top : top + _STRIP] = mean_ff.T
     return image_HW
 
 
-def resample_mask(mask_hw: Mask, placement: Placement) -> Mask:
+def resample_region(region: Region, placement: Placement) -> Region:
     """Keep a lesion's area: the n prepared pixels it covers most, n = its area there, at least 1.
 
     For a compact lesion these are the pixels that it covers by half or more; a speck smaller
     than a pixel keeps its best one. Equal shares are taken from the top left on.
     """
-    if placement.native == placement.size:
-        return mask_hw
-    mask_HW = np.zeros(placement.size, dtype=bool)
-    rows, columns = np.flatnonzero(mask_hw.any(axis=1)), np.flatnonzero(mask_hw.any(axis=0))
-    if not rows.size:
-        return mask_HW
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    share_ff = _average(mask_hw[box].astype(np.float32), placement, *box)
+    if placement.native == placement.size or not region.mask_hw.any():
+        return region
+    boxes = zip(placement.native, placement.fitted, region.slices, strict=True)
+    (top, row_weights), (left, column_weights) = (_covering(*box) for box in boxes)
+    share_ff = (column_weights @ (row_weights @ region.mask_hw.astype(np.float32)).T).T
     touched = np.flatnonzero(share_ff)
     # Rounded, so that shares which are equal on paper are ties on every machine.
     order = np.argsort(-share_ff.flat[touched].round(5), kind="stable")
     area = max(1, int(share_ff.sum(dtype=np.float64) + 0.5))
-    kept_ff = np.zeros(placement.fitted, dtype=bool)
+    kept_ff = np.zeros(share_ff.shape, dtype=bool)
     kept_ff.flat[touched[order[:area]]] = True
-    _fitted(mask_HW, placement)[...] = kept_ff
-    return mask_HW
+    return Region(placement.top + top, left, kept_ff)
 
 
-def _fitted(array_HW: NDArray[Any], placement: Placement) -> NDArray[Any]:
-    height, width = placement.fitted
-    return array_HW[placement.top : placement.top + height, :width]
+def _covering(n_in: int, n_out: int, box: slice) -> tuple[int, Any]:
+    """Weights of the input pixels in `box` for the output pixels they touch; and the first such."""
+    first, last = box.start * n_out // n_in, (box.stop * n_out - 1) // n_in
+    return first, _weights(n_in, n_out)[first : last + 1, box]
 
 
-def _average(
-    part_hw: NDArray[np.float32], placement: Placement, rows: slice, columns: slice
-) -> NDArray[np.float32]:
-    """Mean over each prepared pixel's area of an image that is 0 outside rows and columns."""
-    row_weights = _weights(placement.native[0], placement.fitted[0])[:, rows]
-    column_weights = _weights(placement.native[1], placement.fitted[1])[:, columns]
-    mean_ff: NDArray[np.float32] = (column_weights @ (row_weights @ part_hw).T).T
-    return mean_ff
+def _strip(weights: Any, top: int) -> tuple[slice, Any]:
+    """Input rows of the output rows from `top` on, and their weights."""
+    bottom = min(top + _STRIP, weights.shape[0])
+    low, high = weights.indptr[top], weights.indptr[bottom]
+    indices = weights.indices[low:high]
+    rows = slice(int(indices[0]), int(indices[-1]) + 1)
+    part = (weights.data[low:high], indices - rows.start, weights.indptr[top : bottom + 1] - low)
+    return rows, sparse.csr_array(part, shape=(bottom - top, rows.stop - rows.start))
 
 
 @lru_cache(maxsize=64)

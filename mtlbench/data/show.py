@@ -50,7 +50,7 @@ def _outlined(mammogram: Mammogram, pixels_HW: np.ndarray) -> np.ndarray:
     for lesion in mammogram.lesions:
         if lesion.outline is None:
             continue
-        mask_HW = lesion.outline.rasterise(*pixels_HW.shape)
+        mask_HW = lesion.outline.rasterise(*pixels_HW.shape).whole(*pixels_HW.shape)
         edge_HW = ndimage.binary_dilation(mask_HW, iterations=width) & ~mask_HW
         rgb_HW3[edge_HW] = COLOURS[lesion.mask_class]
     return rgb_HW3

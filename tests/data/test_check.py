@@ -7,7 +7,8 @@ from PIL import Image
 from mtlbench.config import DataConfig
 from mtlbench.data.adapters import folder
 from mtlbench.data.check import check, errors
-from mtlbench.data.mammogram import Circle, Finding, Index, Lesion, Mammogram, Polygon
+from mtlbench.data.mammogram import Finding, Index, Lesion, Mammogram
+from mtlbench.data.outlines import Circle, Polygon
 
 
 def image(seed, shape=(20, 30)):

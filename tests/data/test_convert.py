@@ -6,7 +6,8 @@ import pytest
 
 from mtlbench.config import IGNORED
 from mtlbench.data.convert import convert, paint
-from mtlbench.data.mammogram import Circle, Lesion, Mammogram
+from mtlbench.data.mammogram import Lesion, Mammogram
+from mtlbench.data.outlines import Circle
 from mtlbench.data.resample import place
 
 SAME = place((40, 40), (40, 40))

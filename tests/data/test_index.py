@@ -5,7 +5,8 @@ import numpy as np
 from mtlbench.config import DataConfig
 from mtlbench.data.adapters import folder
 from mtlbench.data.index import CASE_COLUMNS, LESION_COLUMNS, write_index
-from mtlbench.data.mammogram import Circle, Index, Lesion, Mammogram
+from mtlbench.data.mammogram import Index, Lesion, Mammogram
+from mtlbench.data.outlines import Circle
 
 
 def rows(path):

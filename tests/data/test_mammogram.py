@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 from PIL import Image
 
-from mtlbench.data.mammogram import Circle, Finding, Lesion, MaskFile, Polygon
+from mtlbench.data.mammogram import Finding, Lesion
+from mtlbench.data.outlines import Circle, MaskFile, Polygon
 from mtlbench.errors import DataError
 
 coordinate = st.floats(-8, 28).map(lambda x: round(x, 3))

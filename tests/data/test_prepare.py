@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mtlbench.config import DataConfig
-from mtlbench.data.mammogram import MaskFile
+from mtlbench.data.outlines import MaskFile
 from mtlbench.data.pixels import read_image
 from mtlbench.data.prepare import prepare, recipe_key
 from mtlbench.data.prepared import FILES, open_prepared

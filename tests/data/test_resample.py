@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlbench.data.mammogram import Circle
+from mtlbench.data.outlines import Circle
 from mtlbench.data.resample import place, resample_image, resample_mask
 
 

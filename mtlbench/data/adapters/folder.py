@@ -15,11 +15,12 @@ from mtlbench.data.mammogram import (
     Lesion,
     LesionType,
     Mammogram,
-    MaskFile,
     Pathology,
+    label_of,
 )
 from mtlbench.data.manifest import ManifestRow, read_manifest
-from mtlbench.data.pixels import image_size, read_image
+from mtlbench.data.outlines import MaskFile
+from mtlbench.data.pixels import ImageHeader, file_tone, read_header, read_image
 from mtlbench.errors import DataError
 
 MANIFEST = "manifest.csv"
@@ -30,6 +31,7 @@ COLUMNS = (
 )  # fmt: skip
 
 Size = tuple[int, int]
+Pathologies = set[Pathology | Literal["normal"]]
 _SIDES: dict[str, Literal["left", "right", ""]] = {
     "l": "left", "left": "left", "r": "right", "right": "right",
 }  # fmt: skip
@@ -46,10 +48,11 @@ _TYPES: dict[str, LesionType] = {
     "architectural distortion": "other", "asymmetry": "other",
 }  # fmt: skip
 _PATHOLOGIES: dict[str, Pathology | Literal["normal"]] = {
-    "benign": "benign", "benign_without_callback": "benign", "malignant": "malignant",
-    "cancer": "malignant", "unproven": "unproven", "normal": "normal",
+    "benign": "benign", "benign_without_callback": "benign_without_callback",
+    "malignant": "malignant", "cancer": "malignant", "unproven": "unproven", "normal": "normal",
 }  # fmt: skip
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
+_NONE = ImageHeader(0, 0)
 _CLASS_LESIONS: dict[int, tuple[LesionType, Pathology | None]] = {
     1: ("mass", "benign"),
     2: ("mass", "malignant"),
@@ -85,10 +88,10 @@ def _mammogram(root: Path, row: ManifestRow) -> Mammogram:
             row.error(f"{column} must not be empty")
     cell = row.text("image")
     image = root / cell
-    height, width = row.attempt(lambda: _checked_size(root, image), (0, 0)) if cell else (0, 0)
+    header = row.attempt(lambda: _checked_header(root, image), _NONE) if cell else _NONE
     pathologies = _pathologies(row, "pathology")
     lesions = row.attempt(
-        lambda: _lesions(root, row, pathologies, (height, width)), tuple[Lesion, ...]()
+        lambda: _lesions(root, row, pathologies, header[:2]), tuple[Lesion, ...]()
     )
     has_mask = bool(row.text("mask")) or pathologies == {"normal"}
     label, label_source = _label(row, pathologies, lesions, has_mask)
@@ -98,8 +101,8 @@ def _mammogram(root: Path, row: ManifestRow) -> Mammogram:
         image_id=row.text("image_id"),
         patient_id=row.text("patient_id"),
         pixels=partial(read_image, image),
-        height=height,
-        width=width,
+        height=header.height,
+        width=header.width,
         exam_id=row.text("exam_id"),
         side=row.word("side", _SIDES, ""),
         view=row.word("view", _VIEWS, ""),
@@ -107,34 +110,36 @@ def _mammogram(root: Path, row: ManifestRow) -> Mammogram:
         label_source=label_source,
         birads=row.text("birads"),
         density=row.text("density"),
-        scanner=row.text("scanner"),
+        scanner=row.text("scanner") or header.scanner,
         split=row.word("split", _SPLITS, ""),
-        spacing_mm=row.attempt(lambda: _spacing(row), None),
+        spacing_mm=row.attempt(lambda: _spacing(row), None) or header.spacing_mm,
         has_mask=has_mask,
         lesions=lesions,
-        path=cell if height else "",
+        path=cell if header.height else "",
         origin=MANIFEST,
         row=row.line,
+        chest_wall=header.chest_wall,
+        tone=partial(file_tone, image),
     )
 
 
-def _checked_size(root: Path, path: Path) -> Size:
-    """Size of an image file, which must lie below `root`, symbolic links followed."""
+def _checked_header(root: Path, path: Path) -> ImageHeader:
+    """Header of an image file, which must lie below `root`, symbolic links followed."""
     try:
         inside = path.resolve().is_relative_to(root.resolve())
     except (OSError, ValueError):  # a name that no file can have
         inside = False
     if not inside:
         raise DataError(f"{path}: must lie below {root}")
-    return image_size(path)
+    return read_header(path)
 
 
 def _lesions(
-    root: Path, row: ManifestRow, pathologies: set[str], image_size: Size
+    root: Path, row: ManifestRow, pathologies: Pathologies, image_size: Size
 ) -> tuple[Lesion, ...]:
     """Give the lesions of an image: of its type and pathology, or of its mask's classes."""
     path = root / row.text("mask") if row.text("mask") else None
-    if path and (size := _checked_size(root, path)) != image_size and all(image_size):
+    if path and (size := _checked_header(root, path)[:2]) != image_size and all(image_size):
         raise DataError(
             f"{path}: mask and image must have the same size, but the mask is "
             f"{size[0]} x {size[1]} and the image {image_size[0]} x {image_size[1]}"
@@ -144,7 +149,7 @@ def _lesions(
     return _class_lesions(path, pathologies) if path else ()
 
 
-def _typed_lesion(row: ManifestRow, pathologies: set[str], path: Path | None) -> tuple[Lesion, ...]:
+def _typed_lesion(row: ManifestRow, pathologies: Pathologies, path: Path | None) -> tuple[Lesion, ...]:
     """Read a mask as binary: all pixels above 0 are lesions of one type and pathology."""
     if pathologies == {"normal"}:
         if path and read_image(path).any():
@@ -159,7 +164,7 @@ def _typed_lesion(row: ManifestRow, pathologies: set[str], path: Path | None) ->
     return (Lesion(lesion_type, _one_pathology(row, pathologies), outline),)
 
 
-def _class_lesions(path: Path, pathologies: set[str]) -> tuple[Lesion, ...]:
+def _class_lesions(path: Path, pathologies: Pathologies) -> tuple[Lesion, ...]:
     """Read a mask's values as classes 0..4, or 255 for pixels to ignore; one lesion a class."""
     values = [int(value) for value in np.unique(read_image(path)) if value]
     if unknown := [value for value in values if value not in _CLASS_LESIONS]:
@@ -176,7 +181,7 @@ def _is_ignored_region(lesion: Lesion) -> bool:
     return isinstance(lesion.outline, MaskFile) and lesion.outline.value == IGNORED
 
 
-def _pathologies(row: ManifestRow, column: str) -> set[str]:
+def _pathologies(row: ManifestRow, column: str) -> Pathologies:
     """Take a cell apart at `+` and `|`: the pathologies of all lesions of the image."""
     words = [word.strip().lower() for word in re.split(r"[+|]", row.text(column)) if word.strip()]
     for word in words:
@@ -186,36 +191,32 @@ def _pathologies(row: ManifestRow, column: str) -> set[str]:
     return {_PATHOLOGIES[word] for word in words if word in _PATHOLOGIES}
 
 
-def _one_pathology(row: ManifestRow, pathologies: set[str]) -> Pathology | None:
+def _one_pathology(row: ManifestRow, pathologies: Pathologies) -> Pathology | None:
     """Give the pathology of a merged mask; None where several cannot be told apart."""
-    if len(pathologies - {"normal"}) > 1:
-        row.note(f"{' and '.join(sorted(pathologies))} lesions in one mask: its pixels are ignored")
-    for only in ("benign", "malignant", "unproven"):
-        if pathologies - {"normal"} == {only}:
-            return only
-    return None
+    found = pathologies - {"normal"}
+    if found == {"benign", "benign_without_callback"}:
+        return "benign"
+    if len(found) > 1:
+        message = f"{' and '.join(sorted(found))} lesions in one mask"
+        row.note(message, "the mask's pixels are ignored")
+        return None
+    return next(iter(found), None)
 
 
 def _label(
-    row: ManifestRow, pathologies: set[str], lesions: tuple[Lesion, ...], has_mask: bool
+    row: ManifestRow, pathologies: Pathologies, lesions: tuple[Lesion, ...], has_mask: bool
 ) -> tuple[int | None, str]:
     """Give 1 for cancer, 0 for none, None where unknown, and the column that said so."""
     text = row.text("label").lower()
     if text in _LABELS:
         return _LABELS[text], f"{MANIFEST} label"
     if text:
-        return _label_of(_pathologies(row, "label")), f"{MANIFEST} label"
+        return label_of(_pathologies(row, "label") - {"normal"}), f"{MANIFEST} label"
     if pathologies:
-        return _label_of(pathologies), f"{MANIFEST} pathology"
+        return label_of(pathologies - {"normal"}), f"{MANIFEST} pathology"
     if has_mask and "type" not in row.cells:
-        return _label_of({lesion.pathology or "unproven" for lesion in lesions}), "mask classes"
+        return label_of(lesion.pathology for lesion in lesions), "mask classes"
     return None, ""
-
-
-def _label_of(pathologies: set[str]) -> int | None:
-    if "malignant" in pathologies:
-        return 1
-    return None if "unproven" in pathologies else 0
 
 
 def _spacing(row: ManifestRow) -> float | None:

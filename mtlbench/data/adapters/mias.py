@@ -8,37 +8,36 @@ image), or none (mdb059); films come in pairs of one patient, odd the left breas
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from mtlbench.config import DataConfig
-from mtlbench.data.mammogram import Circle, Finding, Index, Lesion, LesionType, Mammogram
-from mtlbench.data.pixels import image_size, read_image
+from mtlbench.data.mammogram import Finding, Index, Lesion, LesionType, Mammogram
+from mtlbench.data.outlines import Circle
+from mtlbench.data.pixels import read_header, read_image
 from mtlbench.errors import DataError
 
 INFO = "Info.txt"
 SPACING_MM = 0.2
 SIDE = 1024
 """Height and width of every image as distributed, in pixels."""
-_TYPES: dict[str, LesionType] = {
-    "CIRC": "mass", "SPIC": "mass", "MISC": "mass", "CALC": "calcification",
-    "ARCH": "other", "ASYM": "other",
-}  # fmt: skip
+_CLASSES = ("CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM")
 _DATA_ROW = re.compile(r"mdb\d{3}\s")
 _LESION_ROW = re.compile(
-    rf"(?P<name>mdb\d{{3}}) (?P<tissue>[FGD]) (?P<type>{'|'.join(_TYPES)}) (?P<severity>[BM])"
+    rf"(?P<name>mdb\d{{3}}) (?P<tissue>[FGD]) (?P<kind>{'|'.join(_CLASSES)}) (?P<severity>[BM])"
     r"(?: (?P<x>\d+) (?P<y>\d+) (?P<radius>\d+)| (?P<note>\*NOTE 3\*))?"
 )
 _NORMAL_ROW = re.compile(r"(?P<name>mdb\d{3}) (?P<tissue>[FGD]) NORM")
 
 
 class _Row(NamedTuple):
-    """One finding of an image; `type` is None for a normal."""
+    """One finding of an image; `kind` is one of `_CLASSES`, empty for a normal."""
 
     line: int
     tissue: str
-    type: LesionType | None
+    kind: str
     malignant: bool
     circle: tuple[int, int, int] | None
 
@@ -51,9 +50,13 @@ def read(root: Path, config: DataConfig) -> Index:
     """
     rows, findings = _read_info(root / INFO)
     pixels = root / "pgm" if (root / "pgm").is_dir() else root
-    mammograms = [_mammogram(root, pixels, name, of, findings) for name, of in rows.items()]
+    masses = config.label_rule.mias_masses
+    mammograms = [_mammogram(root, pixels, name, of, masses, findings) for name, of in rows.items()]
     findings += [
-        Finding("note", path.relative_to(root).as_posix(), None, f"has no row in {INFO}: left out")
+        Finding(
+            "note", path.relative_to(root).as_posix(), None, f"has no row in {INFO}", path.stem,
+            "left out",
+        )
         for path in sorted(pixels.glob("mdb*.pgm"))
         if path.stem not in rows
     ]
@@ -85,27 +88,35 @@ def _parse(line: int, found: dict[str, str | None]) -> _Row:
     return _Row(
         line=line,
         tissue=found["tissue"] or "",
-        type=_TYPES.get(found.get("type") or ""),
+        kind=found.get("kind") or "",
         malignant=found.get("severity") == "M",
         circle=(int(x), int(y), int(radius)) if x and y and radius else None,
     )
 
 
 def _mammogram(
-    root: Path, folder: Path, name: str, rows: list[_Row], findings: list[Finding]
+    root: Path,
+    folder: Path,
+    name: str,
+    rows: list[_Row],
+    masses: Sequence[str],
+    findings: list[Finding],
 ) -> Mammogram:
     path, first = folder / f"{name}.pgm", rows[0].line
     height = width = 0
     try:
-        height, width = image_size(path)
+        height, width, *_ = read_header(path)
     except DataError as error:
-        findings.append(Finding("error", INFO, first, f"{name}: {error}"))
-    lesions = [row for row in rows if row.type]
+        findings.append(Finding("error", INFO, first, str(error), name))
+    lesions = [row for row in rows if row.kind]
     if lesions and len(lesions) < len(rows):
-        message = f"{name}: must be normal or have lesions, but has rows of both kinds"
-        findings.append(Finding("error", INFO, first, message))
+        message = "must be normal or have lesions, but has rows of both kinds"
+        findings.append(Finding("error", INFO, first, message, name))
     findings += [
-        Finding("note", INFO, row.line, f"{name}: a lesion without coordinates: no mask")
+        Finding(
+            "note", INFO, row.line, "a lesion without coordinates", name,
+            "kept for its label, without a mask",
+        )
         for row in lesions
         if row.circle is None
     ]
@@ -125,7 +136,7 @@ def _mammogram(
         density=rows[0].tissue,
         spacing_mm=SPACING_MM,
         has_mask=all(row.circle for row in lesions),
-        lesions=tuple(_lesion(row, height or SIDE) for row in lesions),
+        lesions=tuple(_lesion(row, height or SIDE, masses) for row in lesions),
         path=path.relative_to(root).as_posix() if height else "",
         origin=INFO,
         row=first,
@@ -134,10 +145,11 @@ def _mammogram(
     )
 
 
-def _lesion(row: _Row, height: int) -> Lesion:
-    assert row.type is not None
+def _lesion(row: _Row, height: int, masses: Sequence[str]) -> Lesion:
+    kind: LesionType = "mass" if row.kind in masses else "other"
+    kind = "calcification" if row.kind == "CALC" else kind
     pathology: Literal["malignant", "benign"] = "malignant" if row.malignant else "benign"
     if row.circle is None:
-        return Lesion(row.type, pathology, None)
+        return Lesion(kind, pathology, None)
     x, y, radius = row.circle
-    return Lesion(row.type, pathology, Circle(x, height - y, radius))
+    return Lesion(kind, pathology, Circle(x, height - y, radius))

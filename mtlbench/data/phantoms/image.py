@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from mtlbench.data.mammogram import Lesion, Polygon
+from mtlbench.data.mammogram import Lesion
+from mtlbench.data.outlines import Polygon
 from mtlbench.data.phantoms.anatomy import FIELD_MM, Anatomy, Floats, draw_anatomy
 from mtlbench.data.phantoms.brushes import Image, add_dots
 from mtlbench.data.phantoms.difficulty import DIFFICULTIES

@@ -8,7 +8,8 @@ import pytest
 
 from mtlbench.config import DataConfig
 from mtlbench.data.adapters.phantom import read
-from mtlbench.data.mammogram import Mammogram, Polygon
+from mtlbench.data.mammogram import Mammogram
+from mtlbench.data.outlines import Polygon
 from mtlbench.errors import DataError
 
 

@@ -15,7 +15,8 @@ from scipy import ndimage
 
 from mtlbench.config import DataConfig
 from mtlbench.data.adapters.phantom import read
-from mtlbench.data.mammogram import Mammogram, Polygon
+from mtlbench.data.mammogram import Mammogram
+from mtlbench.data.outlines import Polygon
 
 SIZE = (256, 192)
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from mtlbench.config import DataConfig
 from mtlbench.data.adapters import folder, mias, phantom
-from mtlbench.data.mammogram import Circle
+from mtlbench.data.outlines import Circle
 from mtlbench.data.phantoms.writers import WRITERS, write
 from mtlbench.errors import DataError
 

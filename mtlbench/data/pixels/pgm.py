@@ -1,0 +1,63 @@
+"""PGM files (binary, `P5`), 8 bits or 16 with the high byte first.
+
+H, W = height and width in pixels.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtlbench.data.pixels.base import ImageHeader, Pixels, check_size, unsigned
+from mtlbench.errors import DataError
+
+_PGM_HEADER = re.compile(rb"P5(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
+_PGM_HEADER_BYTES = 4096
+_MAX_TRAILING = 2
+"""Bytes that may follow the pixels: a line's end."""
+
+
+def read_pgm_header(path: Path) -> ImageHeader:
+    """Read height and width; a file that is cut off is noticed here already.
+
+    Raises:
+        DataError: the header is damaged, or pixels are missing.
+    """
+    height, width, *_ = _pgm_layout(path)
+    return ImageHeader(height, width)
+
+
+def _pgm_layout(path: Path) -> tuple[int, int, np.dtype[Any], int, int]:
+    """Height, width, stored type, offset of the pixels, and largest value."""
+    with path.open("rb") as stream:
+        header = _PGM_HEADER.match(stream.read(_PGM_HEADER_BYTES))
+    if header is None:
+        raise DataError(f"{path}: a PGM must begin with P5, width, height and maximum")
+    width, height, maximum = (int(number) for number in header.groups())
+    if not 1 <= maximum <= 65535:
+        raise DataError(f"{path}: a PGM's maximum must be 1 to 65535, but got {maximum}")
+    check_size(path, height, width)
+    dtype = np.dtype(">u2") if maximum > 255 else np.dtype("u1")
+    expected = height * width * dtype.itemsize
+    found = path.stat().st_size - header.end()
+    if not 0 <= found - expected <= _MAX_TRAILING:
+        word = "truncated" if found < expected else "damaged"
+        raise DataError(
+            f"{path}: {word}: {height} x {width} pixels need {expected} bytes after the "
+            f"header, but found {found}"
+        )
+    return height, width, dtype, header.end(), maximum
+
+
+def read_pgm(path: Path) -> Pixels:
+    """Decode to uint8 or uint16 HW.
+
+    Raises:
+        DataError: the header is damaged, pixels are missing, or lie above the header's maximum.
+    """
+    height, width, dtype, offset, maximum = _pgm_layout(path)
+    stored_HW = np.fromfile(path, dtype, height * width, offset=offset).reshape(height, width)
+    if (found := int(stored_HW.max())) > maximum:
+        raise DataError(f"{path}: damaged: values must be at most {maximum}, but one is {found}")
+    return unsigned(stored_HW)
