@@ -7,46 +7,63 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
+from mtlbench.config import DataConfig, Intensity
 from mtlbench.data.index import Regions
 from mtlbench.data.mammogram import Finding, Index, Lesion, Mammogram
 from mtlbench.data.outlines import Region
-from mtlbench.data.parallel import ordered_map
+from mtlbench.data.parallel import LIMIT_S, ordered_map
 from mtlbench.data.pixels import Pixels
+from mtlbench.data.select import Excluded, select
 from mtlbench.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """One image, decoded: its pixels (None where unreadable), lesions, and findings."""
+    """One image, decoded: its grey levels (None where it has none), lesions, and findings."""
 
     pixels: Pixels | None
     regions: Regions
     findings: list[Finding]
     digest: str
-    """SHA-256 of size, type and pixels; empty where unreadable."""
+    """SHA-256 of size, type and pixels as stored; empty where unreadable."""
 
 
-def check(index: Index, jobs: int = 1) -> list[Finding]:
+class Report(NamedTuple):
+    """What `data check` says: all findings, and what `prepare` would make of the set."""
+
+    findings: list[Finding]
+    n_images: int
+    n_cases: int
+    """Images that `prepare` would keep, were there no errors."""
+    excluded: list[Excluded]
+
+
+def check(index: Index, config: DataConfig, jobs: int = 0) -> Report:
     """Give all findings: the adapter's, those between images, and those of each image.
 
-    An image whose row the adapter already found in error is not decoded.
+    An image of which the adapter already found an error is not decoded.
     """
-    findings = [*index.findings, *between_images(index.mammograms)]
-    faulty = {(finding.file, finding.row) for finding in findings if finding.level == "error"}
-    sound = [m for m in index.mammograms if (m.origin, m.row) not in faulty]
+    selection = select(index, config)
+    findings = [*index.findings, *selection.findings, *between_images(index.mammograms)]
+    faulty = {finding.image_id for finding in errors(findings)}
+    sound = [m for m in selection.mammograms if m.image_id not in faulty]
+    work = partial(_findings_of, intensity=config.intensity)
     digests, depths = [], []
-    for found, pixel_digest, depth in ordered_map(_findings_of, sound, jobs):
+    for found, pixel_digest, depth in ordered_map(work, sound, jobs, _lost):
         findings += found
         digests.append(pixel_digest)
         depths.append(depth)
     findings += equal_pixels(sound, digests) + mixed_depths(sound, depths)
-    if sound and not any(m.label is not None or m.has_mask for m in sound):
+    if not selection.mammograms and not errors(findings):
         message = "at least one image must have a label or a mask, but none has"
-        findings.append(Finding("error", sound[0].origin, None, message))
-    return findings
+        origin = index.mammograms[0].origin if index.mammograms else ""
+        findings.append(Finding("error", origin, None, message))
+    return Report(findings, len(index.mammograms), len(selection.mammograms), selection.excluded)
 
 
 def errors(findings: Sequence[Finding]) -> list[Finding]:
@@ -54,13 +71,14 @@ def errors(findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.level == "error"]
 
 
-def examine(mammogram: Mammogram) -> Examination:
+def examine(mammogram: Mammogram, intensity: Intensity) -> Examination:
     """Decode an image and rasterise its lesions; what fails becomes a finding."""
     findings: list[Finding] = []
     try:
         pixels = mammogram.pixels()
-    except DataError as error:
-        findings.append(mammogram.finding("error", str(error)))
+        table = mammogram.tone(intensity)
+    except (DataError, MemoryError) as error:
+        findings.append(mammogram.finding("error", str(error) or "the memory does not suffice"))
         return Examination(None, [None] * len(mammogram.lesions), findings, "")
     expected = (mammogram.height, mammogram.width)
     if pixels.shape != expected:
@@ -69,7 +87,14 @@ def examine(mammogram: Mammogram) -> Examination:
     regions = [_region(mammogram, lesion, pixels, findings) for lesion in mammogram.lesions]
     hashed = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode())
     hashed.update(np.ascontiguousarray(pixels).data)
-    return Examination(pixels, regions, findings, hashed.hexdigest())
+    grey = pixels if table is None else table[pixels]
+    return Examination(grey, regions, findings, hashed.hexdigest())
+
+
+def lost(mammogram: Mammogram) -> Finding:
+    """Say that no decoder got through an image."""
+    message = f"damaged: the decoder crashed or took more than {LIMIT_S:.0f} s"
+    return mammogram.finding("error", message)
 
 
 def between_images(mammograms: Sequence[Mammogram]) -> list[Finding]:
@@ -95,20 +120,30 @@ def between_images(mammograms: Sequence[Mammogram]) -> list[Finding]:
 
 
 def equal_pixels(mammograms: Sequence[Mammogram], digests: Sequence[str]) -> list[Finding]:
-    """Find images with the same pixels: an error under two labels, else a note."""
+    """Find images with the same pixels: errors of all of them under two labels, else notes."""
     groups: defaultdict[str, list[Mammogram]] = defaultdict(list)
     for mammogram, pixel_digest in zip(mammograms, digests, strict=True):
         if pixel_digest:
             groups[pixel_digest].append(mammogram)
     findings = []
-    for first, *others in groups.values():
-        for other in others:
-            same = other.label == first.label
+    for group in groups.values():
+        first, *others = group
+        if len({mammogram.label for mammogram in group}) == 1:
             message = f"has the same pixels as {first.image_id} at {first.place}"
-            if not same:
-                message += f", but label {other.label} there stands against {first.label}"
-            findings.append(other.finding("note" if same else "error", message))
+            findings += [other.finding("note", message) for other in others]
+            continue
+        for mammogram in group:
+            other = next(m for m in group if m.label != mammogram.label)
+            message = (
+                f"has the same pixels as {other.image_id} at {other.place}, but label "
+                f"{_word(other.label)} there stands against {_word(mammogram.label)}"
+            )
+            findings.append(mammogram.finding("error", message))
     return findings
+
+
+def _word(label: int | None) -> str:
+    return "unknown" if label is None else str(label)
 
 
 def mixed_depths(mammograms: Sequence[Mammogram], depths: Sequence[str]) -> list[Finding]:
@@ -118,16 +153,27 @@ def mixed_depths(mammograms: Sequence[Mammogram], depths: Sequence[str]) -> list
         return []
     usual = counts.most_common(1)[0][0]
     return [
-        mammogram.finding("error", f"all images must have the same depth: {usual}, not {depth}")
-        for mammogram, depth in zip(mammograms, depths, strict=True)
+        Finding(
+            "error",
+            m.origin,
+            m.row,
+            f"all images must have the same depth: {usual}, not {depth}",
+            m.image_id,
+            "stops",
+        )
+        for m, depth in zip(mammograms, depths, strict=True)
         if depth and depth != usual
     ]
 
 
-def _findings_of(mammogram: Mammogram) -> tuple[list[Finding], str, str]:
-    examination = examine(mammogram)
+def _findings_of(mammogram: Mammogram, intensity: Intensity) -> tuple[list[Finding], str, str]:
+    examination = examine(mammogram, intensity)
     depth = "" if examination.pixels is None else str(examination.pixels.dtype)
     return examination.findings, examination.digest, depth
+
+
+def _lost(mammogram: Mammogram) -> tuple[list[Finding], str, str]:
+    return [lost(mammogram)], "", ""
 
 
 def _region(

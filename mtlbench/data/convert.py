@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from mtlbench.config import IGNORED, DataConfig
 from mtlbench.data.breast import breast_box, breast_mask, whole_box
-from mtlbench.data.check import errors, examine
+from mtlbench.data.check import errors, examine, lost
 from mtlbench.data.index import Regions, Row, case_row, fully_located, lesion_rows
 from mtlbench.data.mammogram import Finding, Lesion, Mammogram
 from mtlbench.data.pixels import Pixels
 from mtlbench.data.resample import Placement, place, resample_image, resample_region
-from mtlbench.errors import DataError
 
 OtherLesions = Literal["ignore", "healthy", "mass"]
 PRECEDENCE = (IGNORED, 1, 3, 2, 4)
@@ -41,11 +40,9 @@ class Converted:
 
 def convert(mammogram: Mammogram, config: DataConfig) -> Converted:
     """Decode, turn the chest wall to the left, crop, fit into the size, paint the lesions."""
-    seen = examine(mammogram)
-    rows = lesion_rows(mammogram, seen.regions)
-    row = case_row(mammogram, seen.regions)
-    findings = [*seen.findings]
-    grey_hw = None if seen.pixels is None else _grey_levels(mammogram, seen.pixels, config, findings)
+    seen = examine(mammogram, config.intensity)
+    rows, row = lesion_rows(mammogram, seen.regions), case_row(mammogram, seen.regions)
+    grey_hw, findings = seen.pixels, [*seen.findings]
     if grey_hw is None or errors(findings):
         return Converted(None, None, row, rows, findings, seen.digest)
     flipped, rule = _flip(mammogram, grey_hw)
@@ -84,15 +81,9 @@ def paint(
     return mask_HW
 
 
-def _grey_levels(
-    mammogram: Mammogram, pixels_hw: Pixels, config: DataConfig, findings: list[Finding]
-) -> Pixels | None:
-    try:
-        table = mammogram.tone(config.intensity)
-    except DataError as error:
-        findings.append(mammogram.finding("error", str(error)))
-        return None
-    return pixels_hw if table is None else table[pixels_hw]
+def lost_image(mammogram: Mammogram) -> Converted:
+    """Stand for an image that no decoder got through."""
+    return Converted(None, None, {}, [], [lost(mammogram)], "")
 
 
 def _cut_off(mammogram: Mammogram, whole: Regions, cropped: Regions) -> list[Finding]:

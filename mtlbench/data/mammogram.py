@@ -18,7 +18,6 @@ Side = Literal["left", "right", ""]
 Level = Literal["error", "note"]
 
 
-
 @dataclass(frozen=True, slots=True)
 class Lesion:
     """A finding; `outline` is None where it is known but not located."""
@@ -116,9 +115,10 @@ class Finding(NamedTuple):
         return "stops; --exclude-faulty leaves the image out" if self.image_id else "stops"
 
     def __str__(self) -> str:
-        """`file:row: image: message`, as users read it."""
+        """`file:row: image: message: action`, as users read it."""
         place = f"{self.file}{f':{self.row}' if self.row is not None else ''}"
-        return ": ".join(part for part in (place, self.image_id, self.message) if part)
+        parts = (place, self.image_id, self.message, self.action)
+        return ": ".join(part for part in parts if part)
 
 
 class Index(NamedTuple):

@@ -51,7 +51,6 @@ class Region(NamedTuple):
         """Give the region in the image mirrored left to right."""
         return Region(self.top, width - self.left - self.mask_hw.shape[1], self.mask_hw[:, ::-1])
 
-
     def cropped(self, top: int, left: int, height: int, width: int) -> "Region":
         """Give what lies in a window of the image, in the window's coordinates."""
         rows, columns = self.slices
@@ -136,7 +135,8 @@ class Chain:
     def points(self) -> NDArray[np.int64]:
         """Give the pixels of the boundary, N x 2, (x, y)."""
         steps = _CHAIN_STEPS[np.frombuffer(self.codes, dtype=np.uint8)]
-        return np.vstack([[(self.x, self.y)], (self.x, self.y) + np.cumsum(steps, axis=0)])
+        start = np.array([(self.x, self.y)])
+        return np.vstack([start, start + np.cumsum(steps, axis=0)])
 
     def bounds(self) -> Bounds:
         """Extent of the boundary."""

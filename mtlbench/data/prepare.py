@@ -8,33 +8,34 @@ import glob
 import hashlib
 import os
 import shutil
-import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 import mtlbench
 from mtlbench.config import DataConfig
 from mtlbench.data.adapters import read_index
 from mtlbench.data.check import between_images, equal_pixels, errors
-from mtlbench.data.convert import PLACEMENT_COLUMNS, convert
-from mtlbench.data.index import CASE_COLUMNS, LESION_COLUMNS, Row
-from mtlbench.data.mammogram import Finding, Index, Mammogram
+from mtlbench.data.convert import PLACEMENT_COLUMNS, convert, lost_image
+from mtlbench.data.index import CASE_COLUMNS, LESION_COLUMNS
+from mtlbench.data.journal import Journal, findings_of
+from mtlbench.data.mammogram import Finding, Mammogram
 from mtlbench.data.parallel import ordered_map
 from mtlbench.data.prepared import FILES, PREPARED_SCHEMA, Prepared, open_prepared
+from mtlbench.data.select import Excluded, Selection, exclude_faulty, select
 from mtlbench.errors import DataError
 from mtlbench.records import digest, file_sha256, sync_folder, write_csv, write_json
 
 Progress = Callable[[int, int], None]
 _SHOWN = 10
+_EVERY_SET = ("size", "intensity", "artefacts", "crop", "faulty", "other_lesions", "label_rule")
 _OWN_KEYS = {
     "folder": ("columns",),
     "phantom": ("patients", "difficulty", "phantom_seed"),
+    "cbis-ddsm": ("subset",),
 }
 """Keys of `[data]` that only one adapter reads."""
 
@@ -44,26 +45,32 @@ def prepare(
     root: Path,
     config: DataConfig,
     out: Path,
-    jobs: int = 1,
+    jobs: int = 0,
     progress: Progress | None = None,
 ) -> Prepared:
     """Write the folder `out` with arrays, tables and recipe; a prepared set there is replaced.
 
-    The bytes do not depend on `jobs`. Images with neither label nor mask are left out.
-    `progress` is told (images done, images in all).
+    The bytes do not depend on `jobs`, the number of processes (0: this one). A preparation that
+    was killed goes on after its last image. Images that are no case are left out and listed,
+    with `config.faulty = "exclude"` also those with an error. `progress` is told (images done,
+    images in all).
 
     Raises:
         DataError: the data hold errors, or `out` holds something else; nothing is written.
         StudyError: there is no such adapter.
     """
     _check_target(out)
+    began = time.time()
     index = read_index(adapter_name, root, config)
-    _refuse(root, [*index.findings, *between_images(index.mammograms)])
-    with _scratch_folder(out) as scratch:
+    selection = select(index, config)
+    findings = [*index.findings, *between_images(index.mammograms)]
+    selection = _without_errors(root, selection, findings, config)
+    with _scratch_folder(out, recipe_key(adapter_name, root, config)) as scratch:
+        if _modified(out) > began:  # another process has just prepared the same
+            return open_prepared(out)
         new = scratch / "new"
-        new.mkdir()
         recipe = _recipe(adapter_name, config)
-        recipe |= _write_contents(index, root, config, new, jobs, progress)
+        recipe |= _write_contents(selection, root, config, new, jobs, progress)
         recipe["files"] = {name: _describe(new / name) for name in FILES}
         write_json(new / "recipe.json", recipe)
         if out.exists():
@@ -84,7 +91,7 @@ def recipe_key(adapter_name: str, root: Path, config: DataConfig) -> str:
 
 
 def _recipe(adapter_name: str, config: DataConfig) -> dict[str, Any]:
-    keys = ("size", "intensity", "other_lesions", *_OWN_KEYS.get(adapter_name, ()))
+    keys = (*_EVERY_SET, *_OWN_KEYS.get(adapter_name, ()))
     asked = config.model_dump(mode="json", include=set(keys))
     return {
         "schema": PREPARED_SCHEMA,
@@ -94,7 +101,7 @@ def _recipe(adapter_name: str, config: DataConfig) -> dict[str, Any]:
 
 
 def _write_contents(
-    index: Index,
+    selection: Selection,
     root: Path,
     config: DataConfig,
     folder: Path,
@@ -102,74 +109,66 @@ def _write_contents(
     progress: Progress | None,
 ) -> dict[str, Any]:
     """Write arrays and tables; give what the recipe says of them."""
-    used = [m for m in index.mammograms if m.label is not None or m.has_mask]
-    if not used:
-        raise DataError(f"{root}: at least one image must have a label or a mask, but none has")
-    work = partial(convert, config=config)
-    images = _ArrayFile(folder / "images.npy", (len(used), *config.size))
-    masks = _ArrayFile(folder / "masks.npy", (len(used), *config.size))
-    rows, lesions, findings, digests = [], list[Row](), list[Finding](), []
-    with images, masks:
-        for mammogram, case in zip(used, ordered_map(work, used, jobs), strict=True):
-            if case.image_HW is not None and case.mask_HW is not None:
-                images.append(case.image_HW, mammogram)
-                masks.append(case.mask_HW, mammogram)
-            findings += case.findings
-            digests.append(case.digest)
-            rows.append(case.row)
-            lesions += case.lesion_rows
-            if progress:
-                progress(len(rows), len(used))
-    _refuse(root, findings + equal_pixels(used, digests))
-    write_csv(folder / "cases.csv", (*CASE_COLUMNS, *PLACEMENT_COLUMNS), rows)
+    used = selection.mammograms
+    with closing(Journal(folder, config.size)) as journal:
+        _convert_all(used, config, journal, jobs, progress)
+        entries = journal.entries
+        digests = [entry["digest"] for entry in entries]
+        findings = [finding for entry in entries for finding in findings_of(entry)]
+        findings += equal_pixels(used, digests)
+        selection = _without_errors(root, selection, findings, config)
+        kept = {mammogram.image_id for mammogram in selection.mammograms}
+        dtype = journal.finish([e["image_id"] in kept for e in entries if e["dtype"]])
+    entries = [entry for entry in entries if entry["image_id"] in kept]
+    lesions = [row for entry in entries for row in entry["lesions"]]
+    write_csv(
+        folder / "cases.csv", (*CASE_COLUMNS, *PLACEMENT_COLUMNS), [e["row"] for e in entries]
+    )
     write_csv(folder / "lesions.csv", LESION_COLUMNS, lesions)
-    left_out = [m.image_id for m in index.mammograms if m.label is None and not m.has_mask]
-    excluded = [{"image_id": name, "reason": "neither label nor mask"} for name in left_out]
-    write_csv(folder / "excluded.csv", ("image_id", "reason"), excluded)
-    source = digest([[m.image_id, pixels] for m, pixels in zip(used, digests, strict=True)])
-    return {"n": len(used), "dtype": str(images.dtype), "source": source}
+    excluded = [entry._asdict() for entry in selection.excluded]
+    write_csv(folder / "excluded.csv", Excluded._fields, excluded)
+    source = digest([[entry["image_id"], entry["digest"]] for entry in entries])
+    return {"n": len(entries), "dtype": str(dtype), "source": source}
 
 
-class _ArrayFile:
-    """An .npy file written row by row: a full disk is an error here, not a killed process."""
-
-    def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
-        """Open the file; the type of the first row becomes that of the array."""
-        self._stream = path.open("wb")
-        self._shape = shape
-        self.dtype: np.dtype[Any] | None = None
-
-    def append(self, row_HW: NDArray[Any], mammogram: Mammogram) -> None:
-        """Write the next row, which must have the type of those before."""
-        if self.dtype is None:
-            self.dtype = row_HW.dtype
-            header = {"descr": self.dtype.str, "fortran_order": False, "shape": self._shape}
-            np.lib.format.write_array_header_1_0(self._stream, header)
-        if row_HW.dtype != self.dtype:
-            raise DataError(
-                f"{mammogram.place}: {mammogram.image_id}: all images must have the same depth, "
-                f"but this one is {row_HW.dtype} and those before are {self.dtype}"
-            )
-        self._stream.write(np.ascontiguousarray(row_HW).data)
-
-    def __enter__(self) -> "_ArrayFile":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-        self._stream.close()
+def _convert_all(
+    used: Sequence[Mammogram],
+    config: DataConfig,
+    journal: Journal,
+    jobs: int,
+    progress: Progress | None,
+) -> None:
+    """Convert the images that the journal has not yet."""
+    done = len(journal.entries)
+    if progress and done:
+        progress(done, len(used))
+    work = partial(convert, config=config)
+    results = ordered_map(work, used[done:], jobs, lost_image)
+    for mammogram, case in zip(used[done:], results, strict=True):
+        journal.append(mammogram, case)
+        if progress:
+            progress(len(journal.entries), len(used))
 
 
-def _refuse(root: Path, findings: Sequence[Finding]) -> None:
-    """Stop on errors: one line each, the first few, and how many there are."""
+def _without_errors(
+    root: Path, selection: Selection, findings: Sequence[Finding], config: DataConfig
+) -> Selection:
+    """Leave the faulty images out, or stop: one line an error, the first few, how many there are.
+
+    An error that is not of one image stops in any case.
+    """
     found = errors(findings)
-    if not found:
-        return
-    lines = [f"{root}/{finding}" for finding in found]
-    more = len(found) - _SHOWN
-    rest = [f"... and {more} more; `mtlbench data check` lists them all"] if more > 0 else []
-    raise DataError("\n".join([*lines[:_SHOWN], *rest]))
+    if config.faulty == "exclude":
+        selection = exclude_faulty(selection, found)
+        found = [finding for finding in found if not finding.image_id]
+    if found:
+        lines = [f"{root}/{finding}" for finding in found]
+        more = len(found) - _SHOWN
+        rest = [f"... and {more} more; `mtlbench data check` lists them all"] if more > 0 else []
+        raise DataError("\n".join([*lines[:_SHOWN], *rest]))
+    if not selection.mammograms:
+        raise DataError(f"{root}: at least one image must have a label or a mask, but none has")
+    return selection
 
 
 def _check_target(out: Path) -> None:
@@ -180,19 +179,39 @@ def _check_target(out: Path) -> None:
 
 
 @contextmanager
-def _scratch_folder(out: Path) -> Iterator[Path]:
-    """Give a locked folder beside `out`, gone afterwards; those of killed processes go first."""
+def _scratch_folder(out: Path, key: str) -> Iterator[Path]:
+    """Give a locked folder beside `out` that a kill leaves for the next call with the same key.
+
+    Folders of other keys whose processes are gone are removed first. It is removed at the end,
+    and where an exception ends the preparation, but for a signal's.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = out.parent / f".{out.name}.{key}.partial"
     for stale in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
-        _remove_unless_locked(stale)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
-    handle = os.open(scratch, os.O_RDONLY)
+        if stale != scratch:
+            _remove_unless_locked(stale)
+    handle = _locked(scratch)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield scratch
-    finally:
+    except Exception:
         shutil.rmtree(scratch)
+        raise
+    else:
+        shutil.rmtree(scratch)
+    finally:
         os.close(handle)
+
+
+def _locked(scratch: Path) -> int:
+    """Wait for the folder's lock; a folder that its holder has removed is made again."""
+    while True:
+        scratch.mkdir(exist_ok=True)
+        with suppress(FileNotFoundError):
+            handle = os.open(scratch, os.O_RDONLY)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if scratch.exists() and os.path.samestat(os.fstat(handle), scratch.stat()):
+                return handle
+            os.close(handle)
 
 
 def _remove_unless_locked(folder: Path) -> None:
@@ -208,6 +227,11 @@ def _remove_unless_locked(folder: Path) -> None:
         pass  # its process is alive
     finally:
         os.close(handle)
+
+
+def _modified(out: Path) -> float:
+    recipe = out / "recipe.json"
+    return recipe.stat().st_mtime if recipe.is_file() else 0.0
 
 
 def _describe(path: Path) -> dict[str, object]:

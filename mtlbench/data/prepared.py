@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from mtlbench.errors import DataError
 from mtlbench.records import file_sha256, read_json
 
-PREPARED_SCHEMA = 1
+PREPARED_SCHEMA = 2
 """Version of the folder's layout and of what preparation does to pixels; raised with either."""
 
 FILES = ("images.npy", "masks.npy", "cases.csv", "lesions.csv", "excluded.csv")
 _NUMBERS = {
     "label": "Int64", "height": "int64", "width": "int64", "spacing_mm": "float64",
-    "has_mask": "int64", "n_lesions": "int64", "flipped": "int64", "scale": "float64",
-    "top": "int64", "fold": "int64", "lesion": "int64", "class": "Int64", "x_min": "Int64",
-    "x_max": "Int64",
-    "y_min": "Int64", "y_max": "Int64", "area_px": "Int64", "area_mm2": "float64",
+    "has_mask": "int64", "n_lesions": "int64", "flipped": "int64", "crop_top": "int64",
+    "crop_left": "int64", "scale": "float64", "top": "int64", "fold": "int64",
+    "lesion": "int64", "class": "Int64", "x_min": "Int64", "x_max": "Int64", "y_min": "Int64",
+    "y_max": "Int64", "area_px": "Int64", "area_mm2": "float64",
 }  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def open_prepared(folder: Path, *, verify: bool = False) -> Prepared:
 def recipe_digest(recipe: dict[str, Any]) -> dict[str, Any]:
     """Give what identifies the data for a run's hash: contents only, no version, path or time."""
     files = {name: recipe["files"][name]["sha256"] for name in FILES[:3]}
-    names = ("schema", "adapter", "size", "intensity", "other_lesions")
+    names = ("schema", "adapter", "size", "intensity", "label_rule", "other_lesions")
     return {name: recipe[name] for name in names} | {"sha256": files}
 
 

@@ -66,7 +66,9 @@ def resample_region(region: Region, placement: Placement) -> Region:
     For a compact lesion these are the pixels that it covers by half or more; a speck smaller
     than a pixel keeps its best one. Equal shares are taken from the top left on.
     """
-    if placement.native == placement.size or not region.mask_hw.any():
+    if not region.mask_hw.any():
+        return Region(0, 0, np.zeros((0, 0), dtype=bool))
+    if placement.native == placement.size:
         return region
     boxes = zip(placement.native, placement.fitted, region.slices, strict=True)
     (top, row_weights), (left, column_weights) = (_covering(*box) for box in boxes)

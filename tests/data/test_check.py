@@ -21,22 +21,26 @@ def mammogram(name, pixels, **fields):
     return Mammogram(name, pixels=partial(np.copy, pixels), height=height, width=width, **fields)
 
 
+def found_by(index):
+    return check(index, DataConfig()).findings
+
+
 def test_a_sound_set_has_no_findings(small_folder):
-    assert check(folder.read(small_folder, DataConfig())) == []
+    assert found_by(folder.read(small_folder, DataConfig())) == []
 
 
 def test_jobs_do_not_change_the_findings(small_folder):
     path = small_folder / "images" / "i03.png"
     path.write_bytes(path.read_bytes()[:300])
     index = folder.read(small_folder, DataConfig())
-    assert check(index, jobs=2) == check(index, jobs=1)
+    assert check(index, DataConfig(), jobs=2) == check(index, DataConfig(), jobs=0)
 
 
 def test_unreadable_image_mask_of_another_size_and_both_at_their_rows(small_folder):
     path = small_folder / "images" / "i03.png"
     path.write_bytes(path.read_bytes()[:300])
     Image.fromarray(np.zeros((40, 31), dtype=np.uint8)).save(small_folder / "masks" / "i05.png")
-    found = check(folder.read(small_folder, DataConfig()))
+    found = found_by(folder.read(small_folder, DataConfig()))
     assert [(f.level, f.file, f.row) for f in found] == [
         ("error", "manifest.csv", 7),
         ("error", "manifest.csv", 5),
@@ -46,9 +50,9 @@ def test_unreadable_image_mask_of_another_size_and_both_at_their_rows(small_fold
 
 
 def test_size_must_be_as_indexed():
-    [found] = check(Index([mammogram("i1", image(0), size=(20, 31))], []))
+    [found] = found_by(Index([mammogram("i1", image(0), size=(20, 31))], []))
     assert found == Finding(
-        "error", "list.csv", 1, "i1: must have (20, 31) pixels as indexed, but got (20, 30)"
+        "error", "list.csv", 1, "must have (20, 31) pixels as indexed, but got (20, 30)", "i1"
     )
 
 
@@ -58,7 +62,7 @@ def test_equal_ids_and_patients_in_two_splits_name_both_places():
         mammogram("i2", image(1), patient_id="anna", split="test"),
         mammogram("i2", image(2), patient_id="bea", row=3),
     ]
-    found = check(Index(images, []))
+    found = found_by(Index(images, []))
     assert [str(f) for f in found] == [
         "list.csv:2: i2: patient anna must be in one split, but is in test here and in train at "
         "list.csv:1",
@@ -67,18 +71,27 @@ def test_equal_ids_and_patients_in_two_splits_name_both_places():
     assert errors(found) == found
 
 
-@pytest.mark.parametrize(("label", "level"), [(0, "error"), (1, "note"), (None, "error")])
-def test_equal_pixels(label, level):
-    images = [mammogram("i1", image(0), label=1), mammogram("i2", image(0), label=label)]
-    [found] = check(Index(images, []))
-    assert (found.level, found.row) == (level, 2)
+def test_equal_pixels_under_one_label_are_a_note():
+    [found] = found_by(Index([mammogram(n, image(0), label=1) for n in ("i1", "i2")], []))
+    assert (found.level, found.row, found.consequence) == ("note", 2, "kept")
     assert "same pixels as i1 at list.csv:1" in found.message
+
+
+@pytest.mark.parametrize(("label", "word"), [(0, "0"), (None, "unknown")])
+def test_equal_pixels_under_two_labels_are_errors_of_both(label, word):
+    images = [mammogram("i1", image(0), label=1), mammogram("i2", image(0), label=label)]
+    first, second = found_by(Index(images, []))
+    assert (first.level, second.level) == ("error", "error")
+    assert first.message == (
+        f"has the same pixels as i2 at list.csv:2, but label {word} there stands against 1"
+    )
+    assert second.image_id == "i2"
 
 
 def test_equal_bytes_of_another_shape_are_no_duplicate():
     pixels = image(0, (20, 20))
     other = pixels.reshape(10, 40)
-    assert check(Index([mammogram("i1", pixels), mammogram("i2", other)], [])) == []
+    assert found_by(Index([mammogram("i1", pixels), mammogram("i2", other)], [])) == []
 
 
 @pytest.mark.parametrize(
@@ -93,7 +106,7 @@ def test_equal_bytes_of_another_shape_are_no_duplicate():
 )
 def test_outlines_off_the_image_are_notes(outline, message):
     lesion = Lesion("mass", "benign", outline)
-    found = check(Index([mammogram("i1", image(0), lesions=(lesion,))], []))
+    found = found_by(Index([mammogram("i1", image(0), lesions=(lesion,))], []))
     assert [f.level for f in found] == ([] if message is None else ["note"])
     assert all(message in f.message for f in found)
 
@@ -102,12 +115,12 @@ def test_the_image_of_another_depth_is_the_one_at_fault():
     deep = image(1).astype(np.uint16)
     pictures = [mammogram("i2", image(2), label=0), mammogram("i3", deep, label=0)]
     pictures.append(mammogram("i4", image(4), label=0))
-    (finding,) = check(Index(pictures, []))
+    (finding,) = found_by(Index(pictures, []))
     assert (finding.level, finding.row) == ("error", 3)
     assert "same depth: uint8, not uint16" in finding.message
 
 
 def test_a_set_without_labels_and_masks_is_an_error():
-    (finding,) = check(Index([mammogram("i2", image(2), has_mask=False)], []))
+    (finding,) = found_by(Index([mammogram("i2", image(2), has_mask=False)], []))
     assert finding.level == "error"
     assert "must have a label or a mask, but none has" in finding.message

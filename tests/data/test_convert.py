@@ -4,7 +4,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from mtlbench.config import IGNORED
+from mtlbench.config import IGNORED, DataConfig
 from mtlbench.data.convert import convert, paint
 from mtlbench.data.mammogram import Lesion, Mammogram
 from mtlbench.data.outlines import Circle
@@ -25,8 +25,8 @@ def breast(side):
 
 
 def drawn(*lesions, other="ignore"):
-    masks = [lesion.outline.rasterise(40, 40) for lesion in lesions]
-    return paint(lesions, masks, SAME, other)
+    regions = [lesion.outline.rasterise(40, 40) for lesion in lesions]
+    return paint(lesions, regions, SAME, other)
 
 
 def lesion(kind, pathology, x=20):
@@ -65,9 +65,9 @@ def test_other_lesions_by_the_switch(other, pathology, value):
 
 def test_chest_wall_goes_to_the_left_and_the_mask_with_it():
     spot = Lesion("mass", "malignant", Circle(30, 12, 3))
-    left = convert(mammogram(breast("left"), lesions=(spot,)), (40, 40), "ignore")
+    left = convert(mammogram(breast("left"), lesions=(spot,)), DataConfig(size=(40, 40)))
     mirrored = Lesion("mass", "malignant", Circle(9, 12, 3))
-    right = convert(mammogram(breast("right"), lesions=(mirrored,)), (40, 40), "ignore")
+    right = convert(mammogram(breast("right"), lesions=(mirrored,)), DataConfig(size=(40, 40)))
     assert (left.row["flipped"], right.row["flipped"]) == (0, 1)
     np.testing.assert_array_equal(left.image_HW, right.image_HW)
     np.testing.assert_array_equal(left.mask_HW, right.mask_HW)
@@ -77,12 +77,15 @@ def test_chest_wall_goes_to_the_left_and_the_mask_with_it():
 
 def test_what_the_adapter_knows_of_the_chest_wall_goes_first():
     pixels = breast("left")
-    assert convert(mammogram(pixels, chest_wall="right"), (40, 40), "ignore").row["flipped"] == 1
+    assert (
+        convert(mammogram(pixels, chest_wall="right"), DataConfig(size=(40, 40))).row["flipped"]
+        == 1
+    )
 
 
 def test_placement_columns_lead_from_native_to_prepared():
     spot = Lesion("mass", "benign", Circle(30, 12, 2.5))
-    case = convert(mammogram(breast("right"), lesions=(spot,)), (100, 80), "ignore")
+    case = convert(mammogram(breast("right"), lesions=(spot,)), DataConfig(size=(100, 80)))
     rows, columns = np.nonzero(case.mask_HW)
     scale, top = case.row["scale"], case.row["top"]
     assert (scale, top) == (2.0, 10)
@@ -92,9 +95,9 @@ def test_placement_columns_lead_from_native_to_prepared():
 
 def test_a_normal_is_healthy_and_a_lost_lesion_ignores_all():
     lost = Lesion("calcification", "malignant", None)
-    normal = convert(mammogram(breast("left")), (20, 20), "ignore")
+    normal = convert(mammogram(breast("left")), DataConfig(size=(20, 20)))
     unlocated = convert(
-        mammogram(breast("left"), lesions=(lost,), has_mask=False), (20, 20), "ignore"
+        mammogram(breast("left"), lesions=(lost,), has_mask=False), DataConfig(size=(20, 20))
     )
     assert set(np.unique(normal.mask_HW)) == {0}
     assert set(np.unique(unlocated.mask_HW)) == {IGNORED}

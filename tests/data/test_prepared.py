@@ -50,7 +50,7 @@ def test_changed_bytes_are_found_on_request(out):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema": 99}, "schema must be 1, but got 99: prepare the data again"),
+        ({"schema": 99}, "schema must be 2, but got 99: prepare the data again"),
         ({"n": 11}, "cases.csv: must have 11 rows as recipe.json says, but has 12"),
         ({"size": [15, 20]}, r"images.npy: must be uint8 of shape \(12, 15, 20\)"),
         ({"dtype": "uint16"}, "images.npy: must be uint16"),

@@ -3,8 +3,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlbench.data.outlines import Circle
-from mtlbench.data.resample import place, resample_image, resample_mask
+from mtlbench.data.outlines import Circle, Region
+from mtlbench.data.resample import Placement, place, resample_image, resample_region
+
+
+def resample_mask(mask: np.ndarray, placement: Placement) -> np.ndarray:
+    region = resample_region(Region(0, 0, mask), placement)
+    return region.whole(*placement.size)
 
 
 def exact_average(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -58,7 +63,7 @@ def test_lesion_area_is_kept_and_stays_in_place(native):
     for _ in range(40):
         radius = rng.uniform(11.5, 25) / placement.scale  # 400 prepared pixels and more
         x, y = rng.uniform(radius, np.array(native[::-1]) - radius)
-        mask = Circle(x, y, radius).rasterise(*native)
+        mask = Circle(x, y, radius).rasterise(*native).whole(*native)
         out = resample_mask(mask, placement)
         deviation.append(abs(out.sum() / (mask.sum() * placement.scale**2) - 1))
         rows, columns = np.nonzero(out)
@@ -71,7 +76,7 @@ def test_lesion_area_is_kept_and_stays_in_place(native):
 
 
 def test_compact_lesion_is_where_it_covers_half_a_pixel():
-    mask = Circle(301.3, 298.9, 120).rasterise(600, 600)
+    mask = Circle(301.3, 298.9, 120).rasterise(600, 600).whole(600, 600)
     out = resample_mask(mask, place((600, 600), (120, 120)))
     share = exact_average(mask, (120, 120))
     clear = np.abs(share - 0.5) > 0.1

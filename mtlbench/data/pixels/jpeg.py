@@ -126,10 +126,7 @@ def coded_bits(stream: JpegStream, pixels_HW: Pixels) -> int:
     for top in range(0, len(pixels_HW), _ROWS):
         above += _magnitudes(differences(stream, pixels_HW, top, top + _ROWS))
     counts = np.concatenate([[pixels_HW.size], above[:-1]]) - above
-    return sum(
-        int(count) * cost
-        for count, cost in zip(counts, _costs(stream), strict=True)
-    )
+    return sum(int(count) * cost for count, cost in zip(counts, _costs(stream), strict=True))
 
 
 def cost_table(stream: JpegStream) -> NDArray[np.uint8]:

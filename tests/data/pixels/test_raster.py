@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mtlbench.data.pixels import MAX_PIXELS, image_size, read_image
+from mtlbench.data.pixels import MAX_PIXELS, read_header, read_image
 from mtlbench.errors import DataError
 
 GREY8 = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
@@ -37,7 +37,7 @@ def test_png_and_tiff_keep_every_bit(tmp_path, pixels, name, options):
     read = read_image(path)
     assert read.dtype == pixels.dtype
     np.testing.assert_array_equal(read, pixels)
-    assert image_size(path) == (2, 3)
+    assert read_header(path)[:2] == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_pgm_keeps_values_whatever_its_maximum(tmp_path, pixels, maximum):
     assert read.dtype == (np.uint16 if maximum > 255 else np.uint8)
     assert read.dtype.isnative
     np.testing.assert_array_equal(read, pixels)
-    assert image_size(path) == (2, 3)
+    assert read_header(path)[:2] == (2, 3)
 
 
 def test_16_bit_pgm_is_big_endian(tmp_path):
@@ -73,7 +73,7 @@ def test_one_bit_png_is_0_and_1(tmp_path):
     assert read_image(tmp_path / "a.png").tolist() == [[0, 0, 0], [1, 1, 1]]
 
 
-@pytest.mark.parametrize("read", [read_image, image_size])
+@pytest.mark.parametrize("read", [read_image, read_header])
 def test_truncated_pgm_names_expected_and_found_bytes(tmp_path, read):
     path = write_pgm(tmp_path / "a.pgm", GREY16, 65535)
     path.write_bytes(path.read_bytes()[:-5])
@@ -90,17 +90,17 @@ def test_truncated_png_names_file_and_bytes(tmp_path):
         read_image(path)
 
 
-@pytest.mark.parametrize("read", [read_image, image_size])
+@pytest.mark.parametrize("read", [read_image, read_header])
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "must be a PNG, PGM or TIFF"),
-        (b"not an image", "must be a PNG, PGM or TIFF"),
+        (b"", "must be a DICOM, PNG, PGM, TIFF or JPEG"),
+        (b"not an image", "must be a DICOM, PNG, PGM, TIFF or JPEG"),
         (b"P5 99999999 99999999 255\n", f"1 to {MAX_PIXELS} pixels"),
         (b"P5 0 4 255\n", "header says 4 x 0"),
         (b"P5 1 1 70000\n\0\0", "maximum must be 1 to 65535"),
         (b"P5 1", "must begin with P5, width, height and maximum"),
-        (b"P2 1 1 255\n7\n", "must be a PNG, PGM or TIFF"),
+        (b"P2 1 1 255\n7\n", "must be a DICOM, PNG, PGM, TIFF or JPEG"),
     ],
 )
 def test_bad_headers(tmp_path, read, content, message):
@@ -114,7 +114,7 @@ def test_missing_file_and_folder(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         read_image(tmp_path / "a.png")
     with pytest.raises(DataError, match="cannot be read"):
-        image_size(tmp_path)
+        read_header(tmp_path)[:2]
 
 
 @pytest.mark.parametrize("mode", ["P", "RGBA", "F", "I"])
