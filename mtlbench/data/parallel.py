@@ -62,6 +62,13 @@ def _until_broken(function: Callable[[T], R], items: Sequence[T], jobs: int) -> 
 def _alone(function: Callable[[T], R], item: T, lost: Callable[[T], R]) -> Iterator[R]:
     with _pool(1) as pool:
         try:
+            pool.submit(_ready).result()
+        except BrokenProcessPool:
+            raise RuntimeError(
+                "processes must start, but one ended at once: a script that asks for them needs "
+                'its calls below `if __name__ == "__main__":`'
+            ) from None
+        try:
             yield pool.submit(_limited, function, item).result()
         except BrokenProcessPool:
             yield lost(item)
@@ -76,6 +83,10 @@ def _begin() -> None:
     end_with_parent()
     # Python's own handler would wait for the decoder to return; this one ends the process.
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
+
+
+def _ready() -> None:
+    """Do nothing: the process has started."""
 
 
 def _limited(function: Callable[[T], R], item: T) -> R:

@@ -65,7 +65,7 @@ class StudyData:
 def load_data(
     study: StudyConfig,
     places: Mapping[str, Path],
-    jobs: int = 1,
+    jobs: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> StudyData:
     """Prepare a study's data, or open them where they have been prepared, and split them.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mtlbench.config import DataConfig
-from mtlbench.data.adapters import folder, mias, phantom
+from mtlbench.data.adapters import cbis_ddsm, ddsm, folder, inbreast, mias, phantom, vindr
 from mtlbench.data.mammogram import Index
 from mtlbench.errors import DataError, StudyError
 
@@ -16,9 +16,13 @@ Adapter = Callable[[Path, DataConfig], Index]
 """(root, config) → images and findings; raises DataError where the folder is no such set."""
 
 ADAPTERS: dict[str, Adapter] = {
+    "cbis-ddsm": cbis_ddsm.read,
+    "ddsm": ddsm.read,
     "folder": folder.read,
+    "inbreast": inbreast.read,
     "mias": mias.read,
     "phantom": phantom.read,
+    "vindr": vindr.read,
 }
 
 

@@ -73,6 +73,28 @@ def _check_tile_parts(data: bytes, at: int) -> None:
         raise ValueError("cut off or damaged: the JPEG 2000 codestream does not end where it says")
 
 
+def _rle(data: bytes, height: int, width: int) -> Frame:
+    """PS3.5 annex G: a plane for each byte of a pixel, the high one first."""
+    if len(data) < 64:
+        raise ValueError("cut off: the RLE header has 64 bytes")
+    n_planes, *starts = struct.unpack_from("<16I", data)
+    if n_planes not in (1, 2):
+        raise ValueError(f"a grey image has 1 or 2 planes, but it has {n_planes}")
+    ends = [*starts[1:n_planes], len(data)]
+    planes = [
+        imagecodecs.packbits_decode(data[start:end])
+        for start, end in zip(starts[:n_planes], ends, strict=True)
+    ]
+    for plane in planes:
+        if len(plane) != height * width:
+            raise ValueError(
+                f"cut off or damaged: a plane must have {height * width} bytes, "
+                f"but has {len(plane)}"
+            )
+    pixels = np.frombuffer(b"".join(planes), dtype=np.uint8).reshape(n_planes, height, width)
+    return pixels[0] if n_planes == 1 else pixels[0] * np.uint16(256) + pixels[1]
+
+
 def _check_frame(height: int, width: int, *found: int) -> None:
     if found != (height, width, 1):
         raise ValueError(
@@ -90,5 +112,6 @@ DECODERS: dict[str, Callable[[bytes, int, int], Frame]] = {
     uid.JPEGLSNearLossless: _jpeg_ls,
     uid.JPEG2000Lossless: _jpeg_2000,
     uid.JPEG2000: _jpeg_2000,
+    uid.RLELossless: _rle,
 }
 """Transfer syntax → (frame, height, width) → its pixels; ValueError where it is not whole."""

@@ -11,26 +11,27 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pydicom
+from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import generate_frames
-from pydicom.filereader import read_file_meta_info
-from pydicom.pixels import apply_modality_lut, apply_voi_lut, get_decoder
+from pydicom.filereader import read_dataset, read_file_meta_info, read_preamble
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
 from mtlbench.config import Intensity
 from mtlbench.data.pixels.base import ImageHeader, Pixels, Table, check_size, unsigned
 from mtlbench.data.pixels.codecs import DECODERS
+from mtlbench.data.pixels.voi import has_voi, modality_values, voi_shares
 from mtlbench.errors import DataError
 
 _TOP = 65535
 _MAX_INFLATED = 2**28
 """Bytes to which a deflated file may grow."""
-_META_START = 144
-"""Bytes before the meta group whose length the file states: preamble, DICM, that element."""
 _ORIENTATION = re.compile(r"[AP][HFLR]*")
 
 # What cannot be read is told below, by us and without the value.
@@ -103,7 +104,8 @@ def dicom_tone(path: Path, intensity: Intensity) -> Table | None:
         if not inverted:
             return None
         top = (1 << dataset.BitsStored) - 1
-        return np.arange(top, -1, -1).astype(np.uint8 if top < 256 else np.uint16)
+        table_V = np.arange(top, -1, -1)
+        return table_V.astype(np.uint8) if top < 256 else table_V.astype(np.uint16)
 
 
 @contextmanager
@@ -122,22 +124,25 @@ def _faults(path: Path) -> Iterator[None]:
 
 
 def _read(path: Path, *, pixels: bool) -> pydicom.Dataset:
-    if not pixels:  # the header is always read before the pixels are
-        _check_inflated(path)
+    if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        return _read_deflated(path)
     return pydicom.dcmread(path, stop_before_pixels=not pixels)
 
 
-def _check_inflated(path: Path) -> None:
-    """Refuse a deflated file that would fill the memory."""
-    meta = read_file_meta_info(path)
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return
+def _read_deflated(path: Path) -> pydicom.Dataset:
+    """Inflate within bounds: pydicom would let a small file fill the memory."""
     with path.open("rb") as stream:
-        stream.seek(_META_START + meta.FileMetaInformationGroupLength)
+        read_preamble(stream, force=False)
+        meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        inflater.decompress(stream.read(), _MAX_INFLATED)
-        if inflater.unconsumed_tail:
-            raise DataError(f"{path}: must inflate to at most {_MAX_INFLATED} bytes")
+        content = inflater.decompress(stream.read(), _MAX_INFLATED)
+    if inflater.unconsumed_tail:
+        raise DataError(f"{path}: must inflate to at most {_MAX_INFLATED} bytes")
+    if not inflater.eof:
+        raise DataError(f"{path}: cut off: the deflated data do not end")
+    dataset = read_dataset(BytesIO(content), False, True)
+    dataset.file_meta = FileMetaDataset(meta)
+    return dataset
 
 
 def _checked_size(path: Path, dataset: pydicom.Dataset) -> tuple[int, int]:
@@ -174,18 +179,30 @@ def _integer(path: Path, dataset: pydicom.Dataset, name: str) -> int:
 def _decoded(path: Path, dataset: pydicom.Dataset, height: int, width: int) -> Any:
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     if syntax in DECODERS:
-        frames = list(generate_frames(dataset.PixelData, number_of_frames=1))
-        if len(frames) != 1:
-            raise DataError(f"{path}: must hold one frame, but holds {len(frames)}")
-        try:
-            return DECODERS[syntax](frames[0], height, width)
-        except Exception as error:  # each library has its own
-            raise DataError(f"{path}: {syntax.name}: {error}") from None
-    if not syntax.is_encapsulated:
-        _check_length(path, dataset, height, width)
-    elif syntax != RLELossless:
-        raise DataError(f"{path}: the transfer syntax {syntax} is none that can be decoded")
+        return _decompressed(path, dataset, syntax, height, width)
+    if syntax.is_encapsulated:
+        name = syntax if syntax.is_valid else "in the header"
+        raise DataError(f"{path}: the transfer syntax {name} is none that can be decoded")
+    _check_length(path, dataset, height, width)
     pixels_HW, _ = get_decoder(syntax).as_array(dataset, raw=True)
+    return pixels_HW
+
+
+def _decompressed(
+    path: Path, dataset: pydicom.Dataset, syntax: UID, height: int, width: int
+) -> Any:
+    frames = list(generate_frames(dataset.PixelData, number_of_frames=1))
+    if len(frames) != 1:
+        raise DataError(f"{path}: must hold one frame, but holds {len(frames)}")
+    try:
+        pixels_HW = DECODERS[syntax](frames[0], height, width)
+    except Exception as error:  # each library has its own
+        raise DataError(f"{path}: {syntax.name}: {error}") from None
+    if syntax == RLELossless and 8 * pixels_HW.itemsize != dataset.BitsAllocated:
+        raise DataError(
+            f"{path}: RLE Lossless: must have a plane for each 8 of {dataset.BitsAllocated} bits, "
+            f"but has {pixels_HW.itemsize}"
+        )
     return pixels_HW
 
 
@@ -200,17 +217,14 @@ def _check_length(path: Path, dataset: pydicom.Dataset, height: int, width: int)
 
 
 def _window_table(path: Path, dataset: pydicom.Dataset, inverted: bool) -> Table:
-    stored = np.arange(1 << dataset.BitsStored).astype(np.uint16)
-    values = apply_modality_lut(stored, dataset)
-    if dataset.get("VOILUTSequence"):
-        low, high = 0.0, float((1 << dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1)
-    elif "WindowCenter" in dataset and "WindowWidth" in dataset:
-        low, high = float(values.min()), float(values.max())
-    else:
+    if not has_voi(dataset):
         raise DataError(f'{path}: intensity "window" needs a window or VOI LUT in the header')
-    share = (apply_voi_lut(values, dataset).astype(np.float64) - low) / (high - low)
-    share = np.clip(1 - share if inverted else share, 0, 1)
-    return np.floor(share * _TOP + 0.5).astype(np.uint16)
+    stored_V = np.arange(float(1 << dataset.BitsStored))
+    try:
+        share_V = voi_shares(modality_values(stored_V, dataset), dataset)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
+    return np.floor((1 - share_V if inverted else share_V) * _TOP + 0.5).astype(np.uint16)
 
 
 def _spacing(dataset: pydicom.Dataset) -> float | None:

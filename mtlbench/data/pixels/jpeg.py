@@ -71,8 +71,11 @@ def parse_jpeg(data: bytes) -> JpegStream:
         raise ValueError("a JPEG's frame and scan must have headers")
     end = data.rfind(b"\xff\xd9", at)
     coded = data[at : end if end >= 0 else len(data)]
-    scan = segment[-3], segment[-1] & 15
-    return JpegStream(*frame, *scan, restarts, lengths, coded, end >= 0)
+    kind, precision, height, width, components = frame
+    return JpegStream(
+        kind, precision, height, width, components, segment[-3], segment[-1] & 15, restarts,
+        lengths, coded, end >= 0,
+    )  # fmt: skip
 
 
 def _segment(data: bytes, at: int) -> tuple[int, bytes, int]:

@@ -27,6 +27,9 @@ from mtlbench.data.pixels.jpeg import (
 from mtlbench.errors import DataError
 
 _END = b"\xff\xd9"
+_HALF_16 = 1 << 15
+_HEADER_BYTES = 1 << 16
+"""Bytes within which the frame's header ends."""
 _MEAN = 7
 """Selection value of the mean of the left and the upper neighbour."""
 
@@ -37,7 +40,8 @@ def read_ljpeg_header(path: Path) -> ImageHeader:
     Raises:
         DataError: this is no lossless JPEG of one channel, or its header is damaged.
     """
-    stream = _stream(path, path.read_bytes())
+    with path.open("rb") as file:
+        stream = _stream(path, file.read(_HEADER_BYTES))
     return ImageHeader(stream.height, stream.width)
 
 
@@ -69,19 +73,21 @@ def salvage_ljpeg(path: Path) -> tuple[Pixels, int]:
 
 
 def encode_ljpeg(pixels_HW: NDArray[np.uint16], precision: int) -> bytes:
-    """Encode as PVRG did; `precision` is P, the bits of a pixel."""
+    """Encode two columns or more as PVRG did; `precision` is P, the bits of a pixel."""
     half = 1 << (precision - 1)
     above_hw = np.vstack([np.full_like(pixels_HW[:1], half), pixels_HW[:-1]]).astype(np.int64)
     difference_hw = pixels_HW - above_hw
     difference_hw[:, 1:] = pixels_HW[:, 1:] - ((above_hw[:, 1:] + pixels_HW[:, :-1]) >> 1)
-    # What a standard encoder codes alike: its first row sums up the same differences.
-    first_w = half + np.cumsum(difference_hw[0])
-    difference_hw[0, 1:] = first_w[1:] - ((half + (first_w[:-1] & 0xFFFF)) >> 1)
-    standard_hw = _pvrg_sum((difference_hw & 0xFFFF).astype(np.uint16), precision)
-    encoded: bytes = imagecodecs.jpeg8_encode(
-        standard_hw, lossless=True, predictor=_MEAN, bitspersample=16
+    # The library codes 16 bits by the standard: give it the pixels that have these differences,
+    # and correct the precision that it wrote.
+    first_w = _HALF_16 + np.cumsum(difference_hw[0])
+    difference_hw[0, 1:] = first_w[1:] - ((_HALF_16 + (first_w[:-1] & 0xFFFF)) >> 1)
+    standard_hw = _pvrg_sum((difference_hw & 0xFFFF).astype(np.uint16), 16)
+    encoded = bytearray(
+        imagecodecs.jpeg8_encode(standard_hw, lossless=True, predictor=_MEAN, bitspersample=16)
     )
-    return encoded
+    encoded[encoded.index(bytes((0xFF, LOSSLESS))) + 4] = precision
+    return bytes(encoded)
 
 
 def _stream(path: Path, data: bytes) -> JpegStream:

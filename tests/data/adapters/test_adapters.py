@@ -11,6 +11,8 @@ from mtlbench.config import DataConfig
 from mtlbench.data.adapters import ADAPTERS, read_index
 from mtlbench.data.check import check, errors
 from mtlbench.data.index import write_index
+from mtlbench.data.phantoms.writers import ddsm as ddsm_writer
+from mtlbench.data.phantoms.writers import write as write_phantoms
 from mtlbench.errors import StudyError
 
 
@@ -42,10 +44,38 @@ def phantom_example(root: Path) -> DataConfig:
     return DataConfig(size=(96, 72), patients=4)
 
 
+def ddsm_example(root: Path) -> DataConfig:
+    config = DataConfig(size=(96, 72), patients=4, phantom_seed=3)
+    ddsm_writer.write(root, config)
+    return config
+
+
+def cbis_ddsm_example(root: Path) -> DataConfig:
+    config = DataConfig(size=(96, 72), patients=10, phantom_seed=2)
+    write_phantoms(root, "cbis-ddsm", config)
+    return config
+
+
+def inbreast_example(root: Path) -> DataConfig:
+    config = DataConfig(size=(96, 72), patients=4, phantom_seed=3)
+    write_phantoms(root, "inbreast", config)
+    return config
+
+
+def vindr_example(root: Path) -> DataConfig:
+    config = DataConfig(size=(96, 72), patients=4, phantom_seed=3)
+    write_phantoms(root, "vindr", config)
+    return config
+
+
 EXAMPLES = {
+    "cbis-ddsm": cbis_ddsm_example,
+    "ddsm": ddsm_example,
     "folder": folder_example,
+    "inbreast": inbreast_example,
     "mias": mias_example,
     "phantom": phantom_example,
+    "vindr": vindr_example,
 }
 
 
@@ -57,7 +87,7 @@ def index(request, tmp_path):
 
 def test_an_example_has_no_errors(index):
     assert index.mammograms
-    assert errors(check(index)) == []
+    assert errors(check(index, DataConfig()).findings) == []
 
 
 def test_ids_are_unique_and_complete(index):
@@ -79,7 +109,7 @@ def test_outlines_rasterise_inside_the_image(index):
     for mammogram in index.mammograms:
         for lesion in mammogram.lesions:
             if lesion.outline is not None:
-                mask = lesion.outline.rasterise(mammogram.height, mammogram.width)
+                mask = lesion.outline.rasterise(mammogram.height, mammogram.width).whole(mammogram.height, mammogram.width)
                 assert mask.shape == (mammogram.height, mammogram.width)
                 assert mask.dtype == bool
                 assert mask.any()

@@ -56,7 +56,7 @@ def test_class_masks(write_folder):
         ("mass", None),
     ]
     for column, lesion in enumerate(got.lesions):
-        assert np.argwhere(lesion.outline.rasterise(10, 8)).tolist() == [[4, column]]
+        assert np.argwhere(lesion.outline.rasterise(10, 8).whole(10, 8)).tolist() == [[4, column]]
     assert (got.label, got.label_source) == (1, "mask classes")
 
 
@@ -94,9 +94,9 @@ def test_binary_masks_by_type_and_pathology(write_folder, pathology, lesion, lab
     row = {"type": "mass", "pathology": pathology}
     got, findings = read_one(write_folder, row, 9, 255)
     assert kinds(got) == [("mass", lesion)]
-    assert got.lesions[0].outline.rasterise(10, 8).sum() == 2
+    assert got.lesions[0].outline.rasterise(10, 8).whole(10, 8).sum() == 2
     assert got.label == label
-    merged = "manifest.csv:2: benign and malignant lesions in one mask: its pixels are ignored"
+    merged = "manifest.csv:2: a: benign and malignant lesions in one mask: the mask's pixels are ignored"
     assert findings == ([merged] if "+" in pathology else [])
 
 
@@ -166,7 +166,7 @@ def test_mask_of_another_size(write_folder):
 def test_all_faults_of_a_manifest_at_once(write_folder):
     rows = [BASE | {"side": "x", "view": "y"}, BASE | {"image": "b.png"}, BASE]
     index = folder.read(write_folder([BASE | rows[0], *rows[1:]], {"a.png": IMAGE}), DataConfig())
-    assert [finding.row for finding in check(index)] == [2, 2, 3, 3, 4]
+    assert [finding.row for finding in check(index, DataConfig()).findings] == [2, 2, 3, 3, 4]
 
 
 def test_missing_manifest_and_unknown_key(tmp_path):
@@ -194,4 +194,4 @@ def test_real_cbis_with_the_mapping_of_the_guide(cbis_mass_256):
     assert len(merged) == 6
     first = by_id["Mass-Training_P_00001_LEFT_CC"]
     assert (first.side, first.view, first.density, first.split) == ("left", "CC", "3", "train")
-    assert first.lesions[0].outline.rasterise(256, 256).sum() == 407  # mask_pixels of its row
+    assert first.lesions[0].outline.rasterise(256, 256).whole(256, 256).sum() == 407  # mask_pixels of its row

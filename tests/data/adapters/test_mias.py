@@ -53,10 +53,10 @@ def test_rows_of_every_kind(write_mias, folder):
     assert (six.view, six.spacing_mm, six.label_source) == ("MLO", 0.2, "Info.txt severity")
     assert one.path == ("pgm/mdb001.pgm" if folder == "pgm" else "mdb001.pgm")
     assert [str(finding) for finding in index.findings] == [
-        "Info.txt:8: mdb004: a lesion without coordinates: no mask",
-        "Info.txt:9: mdb005: a lesion without coordinates: no mask",
+        "Info.txt:8: mdb004: a lesion without coordinates: kept for its label, without a mask",
+        "Info.txt:9: mdb005: a lesion without coordinates: kept for its label, without a mask",
     ]
-    assert [finding.level for finding in check(index)] == ["note", "note"]
+    assert [finding.level for finding in check(index, DataConfig()).findings] == ["note", "note"]
 
 
 def test_y_counts_from_the_bottom(write_mias):
@@ -95,7 +95,7 @@ def test_absent_and_cut_images_name_file_and_row(write_mias):
 
 def test_an_image_without_a_row_is_noted(write_mias):
     index = mias.read(write_mias("mdb001 G NORM\n", images=[1, 2]), CONFIG)
-    assert [str(f) for f in index.findings] == ["pgm/mdb002.pgm: has no row in Info.txt: left out"]
+    assert [str(f) for f in index.findings] == ["pgm/mdb002.pgm: mdb002: has no row in Info.txt: left out"]
 
 
 def test_no_info(tmp_path):

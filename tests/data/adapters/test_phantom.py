@@ -54,7 +54,7 @@ def test_every_lesion_covers_pixels_at_a_small_size() -> None:
     for mammogram in read(Path(), DataConfig(size=(128, 96), patients=300)).mammograms:
         for lesion in mammogram.lesions:
             assert isinstance(lesion.outline, Polygon)
-            assert lesion.outline.rasterise(128, 96).any()
+            assert lesion.outline.rasterise(128, 96).whole(128, 96).any()
 
 
 def test_pixels_are_reproducible_picklable_and_seeded(mammograms: list[Mammogram]) -> None:
@@ -78,7 +78,7 @@ def test_difficulty_changes_the_lesions_not_the_patients(mammograms: list[Mammog
         for kind, mammogram in (("real", real), ("easy", easy)):
             for lesion in mammogram.lesions:
                 assert lesion.outline is not None
-                areas[kind].append(lesion.outline.rasterise(256, 192).sum())
+                areas[kind].append(lesion.outline.rasterise(256, 192).whole(256, 192).sum())
     assert np.median(areas["easy"]) > 2 * np.median(areas["real"])
 
 

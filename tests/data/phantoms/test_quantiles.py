@@ -45,7 +45,7 @@ def measure(mammogram: Mammogram) -> dict[str, float | str | int | None]:
     for lesion in mammogram.lesions:
         if lesion.type == "mass":
             assert lesion.outline is not None
-            mask[:, : SIZE[1]] |= lesion.outline.rasterise(*SIZE)
+            mask[:, : SIZE[1]] |= lesion.outline.rasterise(*SIZE).whole(*SIZE)
     breast = largest(image > 10)
     away = ndimage.distance_transform_edt(~mask)
     ring = (away >= 1) & (away <= 6) & breast
@@ -152,7 +152,7 @@ def test_grains_stand_out_as_little_as_on_film() -> None:
         if [lesion.type for lesion in mammogram.lesions] == ["calcification"]:
             (lesion,) = mammogram.lesions
             assert lesion.outline is not None
-            region = lesion.outline.rasterise(1152, 832)
+            region = lesion.outline.rasterise(1152, 832).whole(1152, 832)
             (rows, columns) = ndimage.find_objects(region.astype(int))[0]
             part = np.s_[max(rows.start - 5, 0) : rows.stop + 5, columns.start : columns.stop + 5]
             image = mammogram.pixels()[part].astype(float)

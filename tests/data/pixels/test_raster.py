@@ -145,3 +145,21 @@ def test_damaged_files_give_pixels_or_a_data_error(tmp_path_factory, data):
         message = str(error)
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
+
+
+def test_a_blank_line_before_the_pixels_as_ddsm_tools_wrote_it(tmp_path):
+    path = tmp_path / "a.16_PGM"
+    path.write_bytes(b"P5\n2 1\n65535\n\n\x01\x02\x03\x04")
+    assert read_image(path).tolist() == [[0x0102, 0x0304]]
+    path.write_bytes(b"P5\n2 1\n65535\n\x01\x02\x03\x04\n")  # after them: usual
+    assert read_image(path).tolist() == [[0x0102, 0x0304]]
+    path.write_bytes(b"P5\n2 1\n65535\n\n\x02\x03\x04\n")
+    with pytest.raises(DataError, match="a line's end too many, before or after"):
+        read_image(path)
+
+
+def test_values_above_the_maximum_are_refused(tmp_path):
+    path = tmp_path / "a.pgm"
+    path.write_bytes(b"P5\n2 1\n100\n\x01\x65")
+    with pytest.raises(DataError, match="values must be at most 100, but one is 101"):
+        read_image(path)

@@ -8,12 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mtlbench.config import DataConfig
-from mtlbench.data.phantoms.writers import folder, mias
+from mtlbench.data.phantoms.writers import cbis_ddsm, ddsm, folder, inbreast, mias, vindr
 from mtlbench.errors import DataError
 
 WRITERS: dict[str, Callable[[Path, DataConfig], None]] = {
+    "cbis-ddsm": cbis_ddsm.write,
+    "ddsm": ddsm.write,
     "folder": folder.write,
+    "inbreast": inbreast.write,
     "mias": mias.write,
+    "vindr": vindr.write,
 }
 """Layout → (new or empty folder, settings) → None; DataError where it cannot hold so many."""
 
