@@ -6,7 +6,7 @@ from types import FrameType
 
 import typer
 
-from mtlbench.cli import compare, data, published, study
+from mtlbench.cli import bench, compare, data, published, study
 from mtlbench.cli.doctor import doctor
 from mtlbench.errors import MtlbenchError
 
@@ -21,6 +21,7 @@ app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 app.add_typer(published.app, name="published")
 app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
+app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
 app.command("doctor", epilog="Example: mtlbench doctor --json")(doctor)
 
 

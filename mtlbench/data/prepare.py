@@ -3,14 +3,10 @@
 H, W = prepared height and width in pixels.
 """
 
-import fcntl
-import glob
 import hashlib
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +21,7 @@ from mtlbench.data.journal import Journal, findings_of
 from mtlbench.data.mammogram import Finding, Mammogram
 from mtlbench.data.parallel import ordered_map
 from mtlbench.data.prepared import FILES, PREPARED_SCHEMA, Prepared, open_prepared
+from mtlbench.data.scratch import scratch_folder
 from mtlbench.data.select import Excluded, Selection, exclude_faulty, select
 from mtlbench.errors import DataError
 from mtlbench.records import digest, file_sha256, sync_folder, write_csv, write_json
@@ -65,7 +62,7 @@ def prepare(
     selection = select(index, config)
     findings = [*index.findings, *between_images(index.mammograms)]
     selection = _without_errors(root, selection, findings, config)
-    with _scratch_folder(out, recipe_key(adapter_name, root, config)) as scratch:
+    with scratch_folder(out, recipe_key(adapter_name, root, config)) as scratch:
         if _modified(out) > began:  # another process has just prepared the same
             return open_prepared(out)
         new = scratch / "new"
@@ -176,57 +173,6 @@ def _check_target(out: Path) -> None:
         return
     if not out.is_dir() or any(out.iterdir()):
         raise DataError(f"{out}: must be new, empty or a prepared data set, but is something else")
-
-
-@contextmanager
-def _scratch_folder(out: Path, key: str) -> Iterator[Path]:
-    """Give a locked folder beside `out` that a kill leaves for the next call with the same key.
-
-    Folders of other keys whose processes are gone are removed first. It is removed at the end,
-    and where an exception ends the preparation, but for a signal's.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = out.parent / f".{out.name}.{key}.partial"
-    for stale in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
-        if stale != scratch:
-            _remove_unless_locked(stale)
-    handle = _locked(scratch)
-    try:
-        yield scratch
-    except Exception:
-        shutil.rmtree(scratch)
-        raise
-    else:
-        shutil.rmtree(scratch)
-    finally:
-        os.close(handle)
-
-
-def _locked(scratch: Path) -> int:
-    """Wait for the folder's lock; a folder that its holder has removed is made again."""
-    while True:
-        scratch.mkdir(exist_ok=True)
-        with suppress(FileNotFoundError):
-            handle = os.open(scratch, os.O_RDONLY)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            if scratch.exists() and os.path.samestat(os.fstat(handle), scratch.stat()):
-                return handle
-            os.close(handle)
-
-
-def _remove_unless_locked(folder: Path) -> None:
-    """Remove a folder whose process is gone; another may be removing it at the same time."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    except BlockingIOError:
-        pass  # its process is alive
-    finally:
-        os.close(handle)
 
 
 def _modified(out: Path) -> float:

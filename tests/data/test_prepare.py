@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,10 +8,12 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from mtlbench.config import DataConfig
+from mtlbench.data.convert import convert
 from mtlbench.data.outlines import MaskFile
 from mtlbench.data.pixels import read_image
 from mtlbench.data.prepare import prepare, recipe_key
@@ -183,6 +186,134 @@ def test_a_kill_leaves_nothing_that_opens_and_the_next_run_tidies_up(small_folde
     prepare("folder", small_folder, CONFIG, out)
     assert list(out.parent.iterdir()) == [out]
     assert len(open_prepared(out, verify=True).cases) == 12
+
+
+def killed_at(done: int, root: Path, out: Path) -> None:
+    script = f"""
+        import os, signal
+        from pathlib import Path
+        from mtlbench.config import DataConfig
+        from mtlbench.data.prepare import prepare
+        def kill(done, total):
+            if done == {done}:
+                os.kill(os.getpid(), signal.SIGKILL)
+        prepare("folder", Path({str(root)!r}), DataConfig(size=(20, 15)), Path({str(out)!r}), 0, kill)
+    """
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+
+def spy_on_convert(monkeypatch) -> list[str]:
+    converted = []
+
+    def spy(mammogram, config):
+        converted.append(mammogram.image_id)
+        return convert(mammogram, config)
+
+    monkeypatch.setattr("mtlbench.data.prepare.convert", spy)
+    return converted
+
+
+def test_after_a_kill_no_finished_image_is_done_again(small_folder, tmp_path, monkeypatch):
+    undisturbed = prepare("folder", small_folder, CONFIG, tmp_path / "undisturbed")
+    out = tmp_path / "cache" / "out"
+    killed_at(3, small_folder, out)
+    killed_at(7, small_folder, out)
+    converted = spy_on_convert(monkeypatch)
+    prepared = prepare("folder", small_folder, CONFIG, out)
+    assert converted == [f"i{number:02d}" for number in range(7, 12)]
+    assert contents(prepared.root) == contents(undisturbed.root)
+
+
+@pytest.mark.parametrize("name", ["new/images.npy", "new/masks.npy", "journal.jsonl"])
+def test_what_did_not_reach_the_disk_is_done_again(small_folder, tmp_path, monkeypatch, name):
+    undisturbed = prepare("folder", small_folder, CONFIG, tmp_path / "undisturbed")
+    out = tmp_path / "cache" / "out"
+    killed_at(7, small_folder, out)
+    [scratch] = out.parent.iterdir()
+    data = bytearray((scratch / name).read_bytes())
+    row = len(data) * 4 // 7  # within the fifth image
+    data[row] ^= 0xFF
+    (scratch / name).write_bytes(data)
+    converted = spy_on_convert(monkeypatch)
+    prepared = prepare("folder", small_folder, CONFIG, out)
+    assert converted[-1] == "i11"
+    assert 4 < len(converted) < 12
+    assert contents(prepared.root) == contents(undisturbed.root)
+
+
+def test_after_a_kill_other_settings_begin_anew(small_folder, tmp_path, monkeypatch):
+    out = tmp_path / "cache" / "out"
+    killed_at(7, small_folder, out)
+    converted = spy_on_convert(monkeypatch)
+    prepare("folder", small_folder, NATIVE, out)
+    assert len(converted) == 12
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_faulty_images_are_left_out_and_listed_where_asked(small_folder, tmp_path):
+    cut_png(small_folder)
+    (small_folder / "images" / "i05.png").unlink()
+    sound = small_folder.parent / "sound"
+    shutil.copytree(small_folder, sound)
+    lines = (sound / "manifest.csv").read_text().splitlines(keepends=True)
+    (sound / "manifest.csv").write_text(
+        "".join(line for line in lines if not line.startswith(("i03", "i05")))
+    )
+    config = CONFIG.model_copy(update={"faulty": "exclude"})
+    prepared = prepare("folder", small_folder, config, tmp_path / "out")
+    expected = prepare("folder", sound, CONFIG, tmp_path / "expected")
+    np.testing.assert_array_equal(prepared.images, expected.images)
+    np.testing.assert_array_equal(prepared.masks, expected.masks)
+    assert prepared.cases.equals(expected.cases)
+    assert prepared.lesions.equals(expected.lesions)
+    excluded = pd.read_csv(tmp_path / "out" / "excluded.csv")
+    assert excluded["image_id"].tolist() == ["i05", "i03"]  # in the order of finding
+    assert "no such file" in excluded["reason"][0]
+    assert "damaged or truncated" in excluded["reason"][1]
+
+
+def test_one_picture_under_two_labels_is_left_out_twice(write_folder, tmp_path):
+    rows = [
+        {"image_id": n, "patient_id": n, "image": f"{n}.png", "label": label}
+        for n, label in (("a", 0), ("b", 1), ("c", 1))
+    ]
+    files = {f"{n}.png": np.full((8, 8), value, np.uint8) for n, value in zip("abc", (5, 5, 7))}
+    root = write_folder(rows, files)
+    with pytest.raises(DataError, match="same pixels as b at manifest.csv:3, but label 1"):
+        prepare("folder", root, CONFIG, tmp_path / "out")
+    config = CONFIG.model_copy(update={"faulty": "exclude"})
+    prepared = prepare("folder", root, config, tmp_path / "out")
+    assert prepared.cases["image_id"].tolist() == ["c"]
+    assert prepared.images.shape[0] == 1
+    assert prepared.images.max() == 7
+
+
+def test_a_second_process_takes_what_the_first_has_just_prepared(small_folder, tmp_path):
+    """Both are asked at once; the second waits and does not convert."""
+    script = f"""
+        import sys, time
+        from pathlib import Path
+        from mtlbench.config import DataConfig
+        from mtlbench.data import prepare as module
+        calls = []
+        real = module.convert
+        def slow(mammogram, config):
+            calls.append(1)
+            time.sleep(0.1)
+            return real(mammogram, config)
+        module.convert = slow
+        module.prepare("folder", Path({str(small_folder)!r}), DataConfig(size=(20, 15)),
+                       Path({str(tmp_path / "out")!r}), 0)
+        print(len(calls))
+    """
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    assert sorted(int(process.communicate()[0]) for process in both) == [0, 12]
 
 
 def test_recipe_key_follows_files_and_settings(small_folder):

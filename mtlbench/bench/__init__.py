@@ -1,0 +1,12 @@
+"""What the numbers in the README are measured with: name → function giving a `Result`."""
+
+from collections.abc import Callable
+
+from mtlbench.bench import prepare
+from mtlbench.bench.measure import Result, Row
+
+BENCHES: dict[str, Callable[[], Result]] = {
+    "prepare": prepare.run,
+}
+
+__all__ = ["BENCHES", "Result", "Row"]
