@@ -29,6 +29,9 @@ CLASSES = (
 IGNORED = 255
 """Mask value of a pixel that counts for nothing: a lesion whose class is none of the four."""
 
+BIRADS_SETS = ("inbreast", "vindr")
+"""Data sets without biopsy: their labels come from BI-RADS categories."""
+
 T = TypeVar("T")
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -60,6 +63,17 @@ class LabelRule(Strict):
         "CIRC", "SPIC", "MISC",
     )  # fmt: skip
     """Classes of mini-MIAS that are masses; those left over are `other`."""
+
+    def describe(self, dataset: str) -> str:
+        """Say in words what counts as cancer, and which images are no case."""
+        by_birads = dataset in BIRADS_SETS
+        words = f"BI-RADS {self.birads_cut} and above" if by_birads else "malignant"
+        parts = [f"{words} against the rest"]
+        if self.benign_without_callback == "exclude":
+            parts.append("benign without callback left out")
+        if self.normals == "exclude":
+            parts.append("normals left out")
+        return ", ".join(parts)
 
 
 class DataConfig(Strict):

@@ -80,15 +80,28 @@ def _value(value: float, low: float | None, high: float | None) -> str:
 
 def _protocol(study: Study, numbers: Numbers) -> dict[str, str]:
     """Our own values of the fields that make numbers comparable."""
-    height, width = study.config.data.size
-    folds = study.config.data.folds
+    data = study.config.data
+    height, width = data.size
+    cut = "the breast alone" if data.crop == "breast" else "whole image"
     return {
         "dataset": study.config.dataset,
-        "label_rule": "malignant against the rest",
+        "version": "" if data.subset == "all" else f"{data.subset} images only",
+        "label_rule": data.label_rule.describe(study.config.dataset),
         "level": "image",
-        "input": f"whole image, {height}x{width}",
-        "split": f"{folds} folds by patient" if folds else study.config.data.split,
+        "input": f"{cut}, {height}x{width}",
+        "split": f"{data.folds} folds by patient" if data.folds else _split(study),
         "views": "one",
         "ensemble": "none",
         "metric_definition": f"AUC; mean Dice over {_WORDS[len(numbers.classes)]} classes",
     }
+
+
+def _split(study: Study) -> str:
+    """The official split of CBIS-DDSM leaks where masses and calcifications are joined."""
+    data = study.config.data
+    mended = study.config.dataset == "cbis-ddsm" and data.subset == "all"
+    return (
+        "official, patients in both moved to test"
+        if mended and data.split == "official"
+        else data.split
+    )

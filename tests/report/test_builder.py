@@ -311,3 +311,20 @@ def test_weights_of_a_stage_without_the_metric_are_the_last_epochs(arms_study, n
 
 def test_what_neither_side_states_is_no_difference(arms_report):
     assert "not stated in the paper, not stated here" not in (arms_report / "table.md").read_text()
+
+
+def test_the_label_rule_is_part_of_our_protocol(arms_study, no_figures):
+    path = arms_study / "study.toml"
+    path.write_text(
+        path.read_text()
+        .replace('dataset = "phantom"', 'dataset = "inbreast"')
+        .replace(
+            "size = [64, 48]",
+            'size = [64, 48]\ncrop = "breast"\n[data.label_rule]\nbirads_cut = "5"',
+        )
+    )
+    page = (build(arms_study) / "table.md").read_text()
+    assert (
+        "cancer present or absent in the paper, BI-RADS 5 and above against the rest here" in page
+    )
+    assert "whole image, 1152x832 in the paper, the breast alone, 64x48 here" in page

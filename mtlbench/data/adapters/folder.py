@@ -149,7 +149,9 @@ def _lesions(
     return _class_lesions(path, pathologies) if path else ()
 
 
-def _typed_lesion(row: ManifestRow, pathologies: Pathologies, path: Path | None) -> tuple[Lesion, ...]:
+def _typed_lesion(
+    row: ManifestRow, pathologies: Pathologies, path: Path | None
+) -> tuple[Lesion, ...]:
     """Read a mask as binary: all pixels above 0 are lesions of one type and pathology."""
     if pathologies == {"normal"}:
         if path and read_image(path).any():

@@ -54,7 +54,11 @@ def read(root: Path, config: DataConfig) -> Index:
     mammograms = [_mammogram(root, pixels, name, of, masses, findings) for name, of in rows.items()]
     findings += [
         Finding(
-            "note", path.relative_to(root).as_posix(), None, f"has no row in {INFO}", path.stem,
+            "note",
+            path.relative_to(root).as_posix(),
+            None,
+            f"has no row in {INFO}",
+            path.stem,
             "left out",
         )
         for path in sorted(pixels.glob("mdb*.pgm"))
@@ -114,7 +118,11 @@ def _mammogram(
         findings.append(Finding("error", INFO, first, message, name))
     findings += [
         Finding(
-            "note", INFO, row.line, "a lesion without coordinates", name,
+            "note",
+            INFO,
+            row.line,
+            "a lesion without coordinates",
+            name,
             "kept for its label, without a mask",
         )
         for row in lesions

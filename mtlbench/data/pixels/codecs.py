@@ -25,9 +25,12 @@ def _decode_jpeg(data: bytes, height: int, width: int, frames: set[int]) -> Fram
     if stream.frame not in frames:
         raise ValueError(f"its JPEG frame 0x{stream.frame:X} is not of the transfer syntax")
     _check_frame(height, width, stream.height, stream.width, stream.components)
-    decode = imagecodecs.jpegls_decode if stream.frame == JPEG_LS else imagecodecs.jpeg8_decode
-    pixels_HW = decode(data)
-    if stream.frame != JPEG_LS and (fault := damage(stream, pixels_HW)):
+    if stream.frame == JPEG_LS:
+        if not stream.ended:  # CharLS takes seconds to find out
+            raise ValueError("cut off: the end-of-image marker is missing")
+        return np.asarray(imagecodecs.jpegls_decode(data))
+    pixels_HW = imagecodecs.jpeg8_decode(data)
+    if fault := damage(stream, pixels_HW):
         raise ValueError(fault)
     return np.asarray(pixels_HW)
 
@@ -92,7 +95,7 @@ def _rle(data: bytes, height: int, width: int) -> Frame:
                 f"but has {len(plane)}"
             )
     pixels = np.frombuffer(b"".join(planes), dtype=np.uint8).reshape(n_planes, height, width)
-    return pixels[0] if n_planes == 1 else pixels[0] * np.uint16(256) + pixels[1]
+    return np.asarray(pixels[0] if n_planes == 1 else pixels[0] * np.uint16(256) + pixels[1])
 
 
 def _check_frame(height: int, width: int, *found: int) -> None:

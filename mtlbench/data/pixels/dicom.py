@@ -20,13 +20,12 @@ import pydicom
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import generate_frames
 from pydicom.filereader import read_dataset, read_file_meta_info, read_preamble
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
 from mtlbench.config import Intensity
 from mtlbench.data.pixels.base import ImageHeader, Pixels, Table, check_size, unsigned
 from mtlbench.data.pixels.codecs import DECODERS
-from mtlbench.data.pixels.voi import has_voi, modality_values, voi_shares
+from mtlbench.data.pixels.voi import VoiError, has_voi, modality_values, voi_shares
 from mtlbench.errors import DataError
 
 _TOP = 65535
@@ -184,8 +183,7 @@ def _decoded(path: Path, dataset: pydicom.Dataset, height: int, width: int) -> A
         name = syntax if syntax.is_valid else "in the header"
         raise DataError(f"{path}: the transfer syntax {name} is none that can be decoded")
     _check_length(path, dataset, height, width)
-    pixels_HW, _ = get_decoder(syntax).as_array(dataset, raw=True)
-    return pixels_HW
+    return _uncompressed(dataset, syntax.is_little_endian)[: height * width].reshape(height, width)
 
 
 def _decompressed(
@@ -206,6 +204,16 @@ def _decompressed(
     return pixels_HW
 
 
+def _uncompressed(dataset: pydicom.Dataset, little_endian: bool) -> Any:
+    """Values in native byte order; of 8 bits there may be one more, for padding."""
+    data, order = dataset.PixelData, "<" if little_endian else ">"
+    if dataset.BitsAllocated == 16:
+        return np.frombuffer(data, dtype=f"{order}u2").astype(np.uint16)
+    if dataset["PixelData"].VR == "OW":  # two in a word, the first one in its low byte
+        data = np.frombuffer(data, dtype=f"{order}u2").astype("<u2").tobytes()
+    return np.frombuffer(data, dtype=np.uint8).copy()
+
+
 def _check_length(path: Path, dataset: pydicom.Dataset, height: int, width: int) -> None:
     """An uncompressed image has as many bytes as its size says, to the next even number."""
     expected = height * width * dataset.BitsAllocated // 8
@@ -222,7 +230,7 @@ def _window_table(path: Path, dataset: pydicom.Dataset, inverted: bool) -> Table
     stored_V = np.arange(float(1 << dataset.BitsStored))
     try:
         share_V = voi_shares(modality_values(stored_V, dataset), dataset)
-    except ValueError as error:
+    except VoiError as error:
         raise DataError(f"{path}: {error}") from None
     return np.floor((1 - share_V if inverted else share_V) * _TOP + 0.5).astype(np.uint16)
 

@@ -17,7 +17,7 @@ from mtlbench.data.pixels.base import Pixels
 _STAND_ALONE = {0x01, *range(0xD0, 0xD9)}
 _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 LOSSLESS, JPEG_LS = 0xC3, 0xF7
-_ROWS = 64
+_ROWS = 128
 """Rows that are counted at a time: they stay in the processor's cache."""
 
 

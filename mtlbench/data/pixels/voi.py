@@ -12,11 +12,15 @@ from pydicom.dataset import Dataset
 Values = NDArray[np.float64]
 
 
+class VoiError(ValueError):
+    """A LUT or window cannot be used; the message holds no value of the header."""
+
+
 def modality_values(stored_V: Values, dataset: Dataset) -> Values:
     """Apply the modality LUT or rescale, if there is one (C.11.1).
 
     Raises:
-        ValueError: the LUT is damaged.
+        VoiError: the LUT is damaged.
     """
     if items := dataset.get("ModalityLUTSequence"):
         return _looked_up(stored_V, items[0], _is_little_endian(dataset))[0]
@@ -36,7 +40,7 @@ def voi_shares(values_V: Values, dataset: Dataset) -> Values:
     """Apply the first VOI LUT, else the first window: the share of the output range, 0 to 1.
 
     Raises:
-        ValueError: the LUT or window is damaged.
+        VoiError: the LUT or window is damaged.
     """
     if items := dataset.get("VOILUTSequence"):
         out_V, top = _looked_up(values_V, items[0], _is_little_endian(dataset))
@@ -50,12 +54,12 @@ def _windowed(values_V: Values, centre: float, width: float, function: str) -> V
     """C.11.2.1.2.1 (LINEAR), C.11.2.1.3.1 (SIGMOID) and C.11.2.1.3.2 (LINEAR_EXACT)."""
     least = 1.0 if function == "LINEAR" else np.finfo(float).tiny
     if not (np.isfinite(centre) and least <= width < np.inf):
-        raise ValueError("a window must have a finite centre and a positive width")
+        raise VoiError("a window must have a finite centre and a positive width")
     if function == "SIGMOID":
         steps_V = np.clip(-4 * (values_V - centre) / width, -500, 500)  # exp stays finite
         return np.asarray(1 / (1 + np.exp(steps_V)))
     if function not in ("LINEAR", "LINEAR_EXACT"):
-        raise ValueError("the VOI LUT function must be LINEAR, LINEAR_EXACT or SIGMOID")
+        raise VoiError("the VOI LUT function must be LINEAR, LINEAR_EXACT or SIGMOID")
     if function == "LINEAR":
         centre, width = centre - 0.5, width - 1
     if width == 0:  # a threshold
@@ -72,7 +76,7 @@ def _looked_up(values_V: Values, item: Dataset, little_endian: bool) -> tuple[Va
     n_entries = n_entries or 2**16
     entries = _entries(item.LUTData, n_entries, little_endian)
     if len(entries) != n_entries or not 8 <= bits <= 16:
-        raise ValueError("a LUT must have as many entries as its descriptor says, of 8 to 16 bits")
+        raise VoiError("a LUT must have as many entries as its descriptor says, of 8 to 16 bits")
     at_V = np.clip(np.floor(values_V - first + 0.5), 0, n_entries - 1).astype(np.int64)
     return entries[at_V], (1 << bits) - 1
 

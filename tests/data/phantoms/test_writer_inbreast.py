@@ -5,6 +5,7 @@ import numpy as np
 import pydicom
 import pytest
 import xlrd
+from pydicom.dataset import Dataset
 
 from mtlbench.config import DataConfig
 from mtlbench.data.adapters import inbreast, phantom
@@ -138,3 +139,17 @@ def test_all_is_well_and_the_bytes_are_the_same_again(
     assert len(files) > 32
     for file in files:
         assert (tmp_path / "again" / file).read_bytes() == (root / file).read_bytes()
+
+
+def test_a_killed_writer_leaves_no_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[object] = []
+
+    def save_three(self: Dataset, path: Path, **_: object) -> None:
+        saved.append(path)
+        if len(saved) > 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Dataset, "save_as", save_three)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "new", "inbreast", CONFIG)
+    assert not any((tmp_path / "new" / name).exists() for name in ["INbreast.csv", "INbreast.xls"])

@@ -17,7 +17,6 @@ from pydicom.encaps import encapsulate, generate_frames
 from scipy.special import expit
 
 from mtlbench.data.pixels import MAX_PIXELS, dicom, file_tone, read_header, read_image
-from mtlbench.data.pixels.codecs import DECODERS
 from mtlbench.errors import DataError
 
 HEIGHT, WIDTH = 37, 23
@@ -122,6 +121,18 @@ def test_lossy_jpeg_is_what_pillow_makes_of_it(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(encoded(PIXELS8, 8, uid.JPEGBaseline8Bit))
     reference = np.asarray(Image.open(tmp_path / "a.jpg")).astype(int)
     assert np.abs(read_image(path) - reference).max() <= 1  # decoders may round otherwise
+
+
+def test_8_bits_in_words_of_a_big_endian_file(tmp_path: Path) -> None:
+    """PS3.5 8.1.1: the first pixel of a word is its low byte, here the second."""
+    swapped = (PIXELS8.tobytes() + b"\0")[: HEIGHT * WIDTH + 1]
+    swapped = np.frombuffer(swapped, dtype="<u2").astype(">u2").tobytes()
+    dataset = dataset_of(PIXELS8, 8)
+    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRBigEndian
+    dataset.add_new("PixelData", "OW", swapped)
+    dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.dcm"), PIXELS8)
+    np.testing.assert_array_equal(pydicom.dcmread(tmp_path / "a.dcm").pixel_array, PIXELS8)
 
 
 def test_a_frame_in_several_fragments(tmp_path: Path) -> None:
@@ -330,6 +341,15 @@ def test_windows_that_cannot_be_used(tmp_path: Path, header: dict[str, Any], mes
     path = write(tmp_path / "a.dcm", **header)
     with pytest.raises(DataError, match=message):
         file_tone(path, "window")
+
+
+def test_a_window_of_text_is_not_repeated(tmp_path: Path) -> None:
+    dataset = dataset_of(PIXELS12, 12, WindowWidth=9)
+    dataset.add_new("WindowCenter", "LO", SECRETS[0])
+    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    with pytest.raises(DataError, match=r"a\.dcm: damaged DICOM file \(ValueError\)$"):
+        file_tone(tmp_path / "a.dcm", "window")
 
 
 def test_optical_density_is_no_matter_of_dicom(tmp_path: Path) -> None:
