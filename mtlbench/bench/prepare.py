@@ -13,7 +13,11 @@ import imagecodecs
 import numpy as np
 import pydicom
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, JPEGLosslessSV1
+from pydicom.uid import (
+    UID,
+    DigitalMammographyXRayImageStorageForPresentation,
+    JPEGLosslessSV1,
+)
 
 from mtlbench.bench.measure import Result, Row, noise_of, ratio
 from mtlbench.config import DataConfig
@@ -77,7 +81,7 @@ def _write(path: Path, pixels: Pixels) -> None:
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
     dataset.file_meta.MediaStorageSOPClassUID = DigitalMammographyXRayImageStorageForPresentation
-    dataset.file_meta.MediaStorageSOPInstanceUID = "2.25.1"
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID("2.25.1")
     dataset.SOPClassUID, dataset.SOPInstanceUID = (
         dataset.file_meta.MediaStorageSOPClassUID,
         "2.25.1",
@@ -86,7 +90,7 @@ def _write(path: Path, pixels: Pixels) -> None:
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
     dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
     dataset.PhotometricInterpretation = "MONOCHROME2"
-    dataset.PixelData = encapsulate([frame])
+    dataset.PixelData = encapsulate([bytes(frame)])
     dataset.save_as(path, enforce_file_format=True)
 
 

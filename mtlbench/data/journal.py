@@ -43,7 +43,7 @@ class Journal:
         Raises:
             DataError: the image has another depth than those before.
         """
-        rows = [] if case.image_HW is None else [case.image_HW, case.mask_HW]
+        rows = [row for row in (case.image_HW, case.mask_HW) if row is not None]
         if rows:
             self._check_depth(mammogram, rows[0])
         entry = {

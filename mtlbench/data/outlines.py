@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 Bounds = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max."""
 _SAME_SHAPE = 0.01
-"""Relative difference of aspect ratios up to which a mask of another size fits its image."""
+"""Relative difference of aspect ratios up to which two sizes are of one picture."""
 _CHAIN_STEPS = np.array([(0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1)])
 """dx, dy of the codes 0 to 7: clockwise from up."""
 
@@ -231,14 +231,20 @@ class MaskFile:
 
     def _stretched(self, pixels_hw: Pixels, height: int, width: int) -> Pixels:
         h, w = pixels_hw.shape
-        if not self.scaled or abs(h * width / (w * height) - 1) > _SAME_SHAPE:
+        if not self.scaled or not same_shape((h, w), (height, width)):
             raise DataError(
                 f"{self.path}: mask and image must have the same size, but the mask is "
                 f"{h} x {w} and the image {height} x {width}"
             )
         rows = (np.arange(height) * 2 + 1) * h // (2 * height)
         columns = (np.arange(width) * 2 + 1) * w // (2 * width)
-        return pixels_hw[rows[:, None], columns]
+        stretched_HW: Pixels = pixels_hw[rows[:, None], columns]
+        return stretched_HW
+
+
+def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Tell whether two sizes, height and width each, are those of one picture at two scales."""
+    return abs(one[0] * other[1] / (one[1] * other[0]) - 1) <= _SAME_SHAPE
 
 
 def _extent(points_N2: NDArray[np.float64]) -> Bounds:

@@ -1,4 +1,4 @@
-"""The folder beside a prepared one in which it is made, and which a kill leaves to be gone on with."""
+"""The folder in which a prepared one is made, and which a kill leaves for the next call."""
 
 import fcntl
 import glob

@@ -78,7 +78,7 @@ def _refused(mammogram: Mammogram) -> tuple[NDArray[Any], int]:
 def _outlined(mammogram: Mammogram, pixels_HW: Pixels) -> Colour:
     table = mammogram.tone("raw")
     regions = [
-        lesion.outline and lesion.outline.rasterise(*pixels_HW.shape)
+        None if lesion.outline is None else lesion.outline.rasterise(*pixels_HW.shape)
         for lesion in mammogram.lesions
     ]
     picture = grey(pixels_HW if table is None else table[pixels_HW])

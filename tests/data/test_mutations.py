@@ -5,7 +5,6 @@
 
 import os
 import random
-import resource
 import shutil
 import sys
 import time
@@ -81,8 +80,13 @@ def read(item: tuple[Path, Path]) -> Outcome:
         word = "same" if np.array_equal(pixels, np.load(truth)) else "changed"
     except DataError as error:
         word = "leaked" if "Secret" in str(error) else "error"
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return Outcome(word, time.monotonic() - start, peak, "torch" in sys.modules)
+    return Outcome(word, time.monotonic() - start, peak_kb(), "torch" in sys.modules)
+
+
+def peak_kb() -> int:
+    """Peak of resident memory; `ru_maxrss` would hold that of the parent at the fork."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def lost(item: tuple[Path, Path]) -> Outcome:
@@ -121,7 +125,7 @@ def test_images(sets: Path, tmp_path: Path) -> None:
         path = tmp_path / f"{number}{source.suffix}"
         path.write_bytes(data)
         items.append((path, truth))
-        kinds.append((source.suffix.lower(), kind))
+        kinds.append((path, kind))
     outcomes = list(ordered_map(read, items, 2, lost))
     words = Counter(outcome.word for outcome in outcomes)
     assert set(words) <= {"same", "changed", "error"}, words
@@ -129,9 +133,12 @@ def test_images(sets: Path, tmp_path: Path) -> None:
     assert max(outcome.seconds for outcome in outcomes) < LIMIT_S
     assert max(outcome.peak_kb for outcome in outcomes) < LIMIT_KB
     assert not any(outcome.torch for outcome in outcomes)
-    # Pixels that stand as they are, byte by byte, carry no check; a missing or shifted part shows.
-    shifted = {kind for (_, kind), o in zip(kinds, outcomes, strict=True) if o.word == "changed"}
-    assert shifted <= {"bits", "bytes", "head", "run", "zeros", "swap", "insert"}
+    # Pixels that stand as they are carry no check, but a part that is missing or shifted shows:
+    # always, or for the bits of a Huffman code, which may add up by chance, nearly always.
+    changed = [k for k, outcome in zip(kinds, outcomes, strict=True) if outcome.word == "changed"]
+    shifted = [path.suffix for path, kind in changed if kind in ("cut", "insert", "delete")]
+    assert set(shifted) <= {".LJPEG"}
+    assert len(shifted) < max(2, N / 100)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

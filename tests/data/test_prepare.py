@@ -197,7 +197,8 @@ def killed_at(done: int, root: Path, out: Path) -> None:
         def kill(done, total):
             if done == {done}:
                 os.kill(os.getpid(), signal.SIGKILL)
-        prepare("folder", Path({str(root)!r}), DataConfig(size=(20, 15)), Path({str(out)!r}), 0, kill)
+        config = DataConfig(size=(20, 15))
+        prepare("folder", Path({str(root)!r}), config, Path({str(out)!r}), 0, kill)
     """
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -278,9 +279,12 @@ def test_one_picture_under_two_labels_is_left_out_twice(write_folder, tmp_path):
         {"image_id": n, "patient_id": n, "image": f"{n}.png", "label": label}
         for n, label in (("a", 0), ("b", 1), ("c", 1))
     ]
-    files = {f"{n}.png": np.full((8, 8), value, np.uint8) for n, value in zip("abc", (5, 5, 7))}
+    files = {
+        f"{n}.png": np.full((8, 8), value, np.uint8)
+        for n, value in zip("abc", (5, 5, 7), strict=True)
+    }
     root = write_folder(rows, files)
-    with pytest.raises(DataError, match="same pixels as b at manifest.csv:3, but label 1"):
+    with pytest.raises(DataError, match=r"same pixels as b at manifest\.csv:3, but label 1"):
         prepare("folder", root, CONFIG, tmp_path / "out")
     config = CONFIG.model_copy(update={"faulty": "exclude"})
     prepared = prepare("folder", root, config, tmp_path / "out")

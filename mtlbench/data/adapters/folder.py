@@ -195,7 +195,7 @@ def _pathologies(row: ManifestRow, column: str) -> Pathologies:
 
 def _one_pathology(row: ManifestRow, pathologies: Pathologies) -> Pathology | None:
     """Give the pathology of a merged mask; None where several cannot be told apart."""
-    found = pathologies - {"normal"}
+    found = _proven(pathologies)
     if found == {"benign", "benign_without_callback"}:
         return "benign"
     if len(found) > 1:
@@ -203,6 +203,11 @@ def _one_pathology(row: ManifestRow, pathologies: Pathologies) -> Pathology | No
         row.note(message, "the mask's pixels are ignored")
         return None
     return next(iter(found), None)
+
+
+def _proven(pathologies: Pathologies) -> set[Pathology]:
+    """Give what there is besides normal tissue."""
+    return {pathology for pathology in pathologies if pathology != "normal"}
 
 
 def _label(
@@ -213,9 +218,9 @@ def _label(
     if text in _LABELS:
         return _LABELS[text], f"{MANIFEST} label"
     if text:
-        return label_of(_pathologies(row, "label") - {"normal"}), f"{MANIFEST} label"
+        return label_of(_proven(_pathologies(row, "label"))), f"{MANIFEST} label"
     if pathologies:
-        return label_of(pathologies - {"normal"}), f"{MANIFEST} pathology"
+        return label_of(_proven(pathologies)), f"{MANIFEST} pathology"
     if has_mask and "type" not in row.cells:
         return label_of(lesion.pathology for lesion in lesions), "mask classes"
     return None, ""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import xlrd  # type: ignore[import-untyped]
+import xlrd
 
 from mtlbench.data.manifest import ManifestRow
 from mtlbench.errors import DataError

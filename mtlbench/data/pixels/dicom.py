@@ -29,8 +29,12 @@ from mtlbench.data.pixels.voi import VoiError, has_voi, modality_values, voi_sha
 from mtlbench.errors import DataError
 
 _TOP = 65535
+_MAX_FILE = 2**28
+"""Bytes of a file that is read: the largest image has half as many."""
 _MAX_INFLATED = 2**28
 """Bytes to which a deflated file may grow."""
+_AFTER_PIXELS = {0xFFFCFFFC, 0xFFFAFFFA}
+"""Tags of trailing padding and of signatures."""
 _ORIENTATION = re.compile(r"[AP][HFLR]*")
 
 # What cannot be read is told below, by us and without the value.
@@ -69,8 +73,10 @@ def read_dicom(path: Path) -> Pixels:
         DataError: damaged, cut off, too large, or not one grey image of unsigned integers.
     """
     with _faults(path):
-        height, width = _checked_size(path, _read(path, pixels=False))
+        if (size := path.stat().st_size) > _MAX_FILE:
+            raise DataError(f"{path}: must have at most {_MAX_FILE} bytes, but has {size}")
         dataset = _read(path, pixels=True)
+        height, width = _checked_size(path, dataset)
         if "PixelData" not in dataset:
             raise DataError(f"{path}: cut off or damaged: it holds no pixel data")
         pixels_HW = unsigned(_decoded(path, dataset, height, width))
@@ -183,6 +189,7 @@ def _decoded(path: Path, dataset: pydicom.Dataset, height: int, width: int) -> A
         name = syntax if syntax.is_valid else "in the header"
         raise DataError(f"{path}: the transfer syntax {name} is none that can be decoded")
     _check_length(path, dataset, height, width)
+    _check_end(path, dataset)
     return _uncompressed(dataset, syntax.is_little_endian)[: height * width].reshape(height, width)
 
 
@@ -222,6 +229,16 @@ def _check_length(path: Path, dataset: pydicom.Dataset, height: int, width: int)
             f"{path}: cut off or damaged: {height} x {width} pixels of {dataset.BitsAllocated} "
             f"bits need {expected} bytes, but found {found}"
         )
+
+
+def _check_end(path: Path, dataset: pydicom.Dataset) -> None:
+    """Nothing but padding or a signature follows the pixels: more means that they are shifted."""
+    element = dataset["PixelData"]
+    if dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+        return  # its places are those of the inflated data
+    after = path.stat().st_size - (element.file_tell or 0) - len(element.value)
+    if after and not _AFTER_PIXELS.intersection(dataset.keys()):
+        raise DataError(f"{path}: damaged: {after} bytes follow the pixels, but none may")
 
 
 def _window_table(path: Path, dataset: pydicom.Dataset, inverted: bool) -> Table:

@@ -42,31 +42,33 @@ def _pgm_layout(path: Path) -> tuple[int, int, np.dtype[Any], int, int]:
     dtype = np.dtype(">u2") if maximum > 255 else np.dtype("u1")
     expected = height * width * dtype.itemsize
     found = path.stat().st_size - header.end()
-    offset = header.end() + _blank_line(path, header.end(), found - expected)
-    if not 0 <= found - expected <= _MAX_TRAILING:
-        word = "truncated" if found < expected else "damaged"
+    if found < expected:
         raise DataError(
-            f"{path}: {word}: {height} x {width} pixels need {expected} bytes after the "
+            f"{path}: truncated: {height} x {width} pixels need {expected} bytes after the "
             f"header, but found {found}"
         )
+    offset = header.end() + _blank_line(path, header.end(), found - expected)
     return height, width, dtype, offset, maximum
 
 
 def _blank_line(path: Path, start: int, surplus: int) -> int:
-    """Give 1 where a second line's end stands before the pixels, as DDSM's tools wrote, else 0.
+    """Give 1 where a blank line stands before the pixels, as DDSM's tools wrote, else 0.
 
-    Only the one byte too many tells it from a first pixel; it is one line's end, not two.
+    One byte too many tells it from a first pixel. After the pixels a line's end may follow;
+    anything else that is too many means that pixels are shifted.
     """
-    if surplus != 1:
+    if surplus == 0:
         return 0
     with path.open("rb") as stream:
         stream.seek(start)
         first = stream.read(1)
-        stream.seek(-1, os.SEEK_END)
-        last = stream.read(1)
-    if first == last == b"\n":
-        raise DataError(f"{path}: a line's end too many, before or after the pixels: which?")
-    return int(first == b"\n")
+        stream.seek(-min(surplus, _MAX_TRAILING + 1), os.SEEK_END)
+        last = stream.read()
+    before, after = surplus == 1 and first == b"\n", last in (b"\n", b"\r\n")
+    if before == after:
+        word = "before or after the pixels: which?" if before else "which is no line's end"
+        raise DataError(f"{path}: damaged: {surplus} bytes too many, {word}")
+    return int(before)
 
 
 def read_pgm(path: Path) -> Pixels:

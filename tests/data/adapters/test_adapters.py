@@ -109,7 +109,9 @@ def test_outlines_rasterise_inside_the_image(index):
     for mammogram in index.mammograms:
         for lesion in mammogram.lesions:
             if lesion.outline is not None:
-                mask = lesion.outline.rasterise(mammogram.height, mammogram.width).whole(mammogram.height, mammogram.width)
+                mask = lesion.outline.rasterise(mammogram.height, mammogram.width).whole(
+                    mammogram.height, mammogram.width
+                )
                 assert mask.shape == (mammogram.height, mammogram.width)
                 assert mask.dtype == bool
                 assert mask.any()

@@ -96,7 +96,9 @@ def test_binary_masks_by_type_and_pathology(write_folder, pathology, lesion, lab
     assert kinds(got) == [("mass", lesion)]
     assert got.lesions[0].outline.rasterise(10, 8).whole(10, 8).sum() == 2
     assert got.label == label
-    merged = "manifest.csv:2: a: benign and malignant lesions in one mask: the mask's pixels are ignored"
+    merged = (
+        "manifest.csv:2: a: benign and malignant lesions in one mask: the mask's pixels are ignored"
+    )
     assert findings == ([merged] if "+" in pathology else [])
 
 
@@ -194,4 +196,6 @@ def test_real_cbis_with_the_mapping_of_the_guide(cbis_mass_256):
     assert len(merged) == 6
     first = by_id["Mass-Training_P_00001_LEFT_CC"]
     assert (first.side, first.view, first.density, first.split) == ("left", "CC", "3", "train")
-    assert first.lesions[0].outline.rasterise(256, 256).whole(256, 256).sum() == 407  # mask_pixels of its row
+    assert (
+        first.lesions[0].outline.rasterise(256, 256).whole(256, 256).sum() == 407
+    )  # mask_pixels of its row

@@ -95,7 +95,9 @@ def test_absent_and_cut_images_name_file_and_row(write_mias):
 
 def test_an_image_without_a_row_is_noted(write_mias):
     index = mias.read(write_mias("mdb001 G NORM\n", images=[1, 2]), CONFIG)
-    assert [str(f) for f in index.findings] == ["pgm/mdb002.pgm: mdb002: has no row in Info.txt: left out"]
+    assert [str(f) for f in index.findings] == [
+        "pgm/mdb002.pgm: mdb002: has no row in Info.txt: left out"
+    ]
 
 
 def test_no_info(tmp_path):

@@ -154,7 +154,7 @@ def test_a_blank_line_before_the_pixels_as_ddsm_tools_wrote_it(tmp_path):
     path.write_bytes(b"P5\n2 1\n65535\n\x01\x02\x03\x04\n")  # after them: usual
     assert read_image(path).tolist() == [[0x0102, 0x0304]]
     path.write_bytes(b"P5\n2 1\n65535\n\n\x02\x03\x04\n")
-    with pytest.raises(DataError, match="a line's end too many, before or after"):
+    with pytest.raises(DataError, match="1 bytes too many, before or after"):
         read_image(path)
 
 
@@ -163,3 +163,13 @@ def test_values_above_the_maximum_are_refused(tmp_path):
     path.write_bytes(b"P5\n2 1\n100\n\x01\x65")
     with pytest.raises(DataError, match="values must be at most 100, but one is 101"):
         read_image(path)
+
+
+def test_bytes_too_many_are_shifted_pixels(tmp_path):
+    path = tmp_path / "a.pgm"
+    for end in (b"\x07", b"\n\n", b"\n\r", b"\x07\n"):
+        path.write_bytes(b"P5\n2 1\n255\n\x01\x65" + end)
+        with pytest.raises(DataError, match="bytes too many, which is no line's end"):
+            read_image(path)
+    path.write_bytes(b"P5\n2 1\n255\n\x01\x65\r\n")
+    assert read_image(path).tolist() == [[1, 101]]

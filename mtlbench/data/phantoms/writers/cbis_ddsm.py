@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ImplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from mtlbench.config import DataConfig
-from mtlbench.data.adapters.cbis_rows import Kind
+from mtlbench.data.adapters.cbis_ddsm.rows import Kind
 from mtlbench.data.adapters.phantom import read
 from mtlbench.data.mammogram import Mammogram
 from mtlbench.data.outlines import Mask

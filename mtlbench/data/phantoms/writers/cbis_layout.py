@@ -3,7 +3,7 @@
 import hashlib
 from typing import NamedTuple
 
-from mtlbench.data.adapters.cbis_rows import Kind, Part
+from mtlbench.data.adapters.cbis_ddsm.rows import Kind, Part
 from mtlbench.data.mammogram import Lesion, Mammogram
 
 FULL, CROP, MASK = "full mammogram images", "cropped images", "ROI mask images"

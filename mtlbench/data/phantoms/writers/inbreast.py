@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xlwt  # type: ignore[import-untyped]
+import xlwt
 from numpy.typing import NDArray
 
 from mtlbench.config import DataConfig

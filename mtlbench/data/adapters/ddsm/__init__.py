@@ -2,7 +2,7 @@
 
 Heath M et al. (2001), The Digital Database for Screening Mammography, IWDM 2000: 212-218. Quirks:
 images come as LJPEG or as what people converted them to, at times scaled; a view without overlay
-is lesion-free; seven case names were given to two patients each (A-1500-1 in benign_05 and in
+is lesion-free; eight case names were given to two patients each (A-1500-1 in benign_05 and in
 cancer_08, say), whose ids get the case's folder appended.
 """
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mtlbench.config import DataConfig
-from mtlbench.data.adapters.ddsm_files import Case, Report, View, parse_ics, read_text
-from mtlbench.data.adapters.ddsm_overlay import Abnormality, parse_overlay
+from mtlbench.data.adapters.ddsm.ics import Case, Report, View, parse_ics, read_text
+from mtlbench.data.adapters.ddsm.overlay import Abnormality, parse_overlay
 from mtlbench.data.mammogram import Finding, Index, Lesion, Mammogram, Side, label_of
-from mtlbench.data.outlines import Chain, Outline, Polygon
+from mtlbench.data.outlines import Chain, Outline, Polygon, same_shape
 from mtlbench.data.pixels import ImageHeader, read_header, read_image
 from mtlbench.data.pixels.film import film_tone
 from mtlbench.errors import DataError
@@ -26,8 +26,6 @@ _EXAM = re.compile(r"(?P<patient>(?P<hospital>[A-Z])[-_][0-9]{1,6})[-_][0-9]{1,3
 _SUFFIXES = (".ljpeg", ".png", ".pgm", ".16_pgm", ".tif", ".tiff")
 """Of several files of one image the first of these is read."""
 _IMAGE_ENDING = re.compile(r"(\.ljpeg)?(\.[0-9]{1,3})?(?P<suffix>\.[a-z0-9_]+)")
-_SAME_SHAPE = 0.01
-"""Relative difference of aspect ratios up to which an image is a scaled copy of the scan."""
 _NONE = ImageHeader(0, 0)
 _SIDES: dict[str, Side] = {"LEFT": "left", "RIGHT": "right"}
 
@@ -163,7 +161,7 @@ def _header(path: Path, view: View, report: Report) -> ImageHeader:
     if header[:2] == (view.height, view.width):
         return header
     sizes = f"is {header.height} x {header.width} and not {view.height} x {view.width}"
-    if abs(header.height * view.width / (header.width * view.height) - 1) > _SAME_SHAPE:
+    if not same_shape(header[:2], (view.height, view.width)):
         report.error(view.row, f"an image must have the shape of its scan, but {path.name} {sizes}")
         return _NONE
     report.note(view.row, f"{path.name} {sizes}", "kept, its outlines are scaled")

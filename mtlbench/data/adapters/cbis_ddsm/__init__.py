@@ -4,7 +4,7 @@ Lee RS et al. (2017), A curated mammography data set for use in computer-aided d
 diagnosis research, Scientific Data 4:170177. Pathology is proven by biopsy. Quirks: 31 patients
 have masses in one half of the official split and calcifications in the other; 71 views are in the
 collection twice, as a mass and as a calcification image; some masks have another size than their
-image. Those of the CSVs and of the files stand in `cbis_rows` and `cbis_files`.
+image. Those of the CSVs and of the files stand in `rows` and `files`.
 """
 
 from collections import Counter, defaultdict
@@ -13,14 +13,14 @@ from functools import partial
 from pathlib import Path
 
 from mtlbench.config import DataConfig
-from mtlbench.data.adapters.cbis_files import (
+from mtlbench.data.adapters.cbis_ddsm.files import (
     Files,
     ImageFile,
     choose_full,
     choose_mask,
     find_files,
 )
-from mtlbench.data.adapters.cbis_rows import CaseRow, parse_folder, read_cases
+from mtlbench.data.adapters.cbis_ddsm.rows import CaseRow, parse_folder, read_cases
 from mtlbench.data.mammogram import Finding, Index, Lesion, Mammogram, label_of
 from mtlbench.data.manifest import ManifestRow
 from mtlbench.data.outlines import MaskFile

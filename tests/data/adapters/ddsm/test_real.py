@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from mtlbench.config import DataConfig
 from mtlbench.data.adapters import ddsm
-from mtlbench.data.adapters.ddsm_files import VIEWS, Report, parse_ics
-from mtlbench.data.adapters.ddsm_overlay import parse_overlay
+from mtlbench.data.adapters.ddsm.ics import VIEWS, Report, parse_ics
+from mtlbench.data.adapters.ddsm.overlay import parse_overlay
 from mtlbench.data.mammogram import Finding
 from mtlbench.data.outlines import Chain
 

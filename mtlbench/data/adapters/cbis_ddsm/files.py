@@ -15,16 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from mtlbench.data.adapters.cbis_rows import FOLDER, described, read_rows
+from mtlbench.data.adapters.cbis_ddsm.rows import FOLDER, described, read_rows
 from mtlbench.data.mammogram import Finding
+from mtlbench.data.outlines import same_shape
 from mtlbench.data.pixels import ImageHeader, read_header
 from mtlbench.errors import DataError
 
 INFO = "dicom_info.csv"
 _INFO_COLUMNS = ("image path", "patientid", "seriesdescription")
 _SUFFIXES = (".dcm", ".jpg", ".jpeg")
-_SAME_SHAPE = 0.01
-"""Relative difference of aspect ratios up to which a mask of another size fits its image."""
 _SMALLEST = 0.5
 """Height of a mask in its image's heights: the smaller ones are crops of the same shape."""
 
@@ -72,8 +71,7 @@ class ImageFile(NamedTuple):
         """Tell whether this may be a mask of the image in another size."""
         if not image.height or self.header.height < _SMALLEST * image.height:
             return False
-        ratio = self.header.height * image.width / (self.header.width * image.height)
-        return abs(ratio - 1) <= _SAME_SHAPE
+        return same_shape(self.header[:2], image[:2])
 
 
 @dataclass(frozen=True, slots=True)

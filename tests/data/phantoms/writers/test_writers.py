@@ -37,7 +37,9 @@ def test_folder_is_read_back_as_it_was_drawn(tmp_path: Path) -> None:
         assert {lesion.mask_class for lesion in theirs.lesions} == classes
         for value in classes if len(classes) == 1 else ():
             outlines = [lesion.outline for lesion in ours.lesions if lesion.outline]
-            truth = np.any([outline.rasterise(128, 96).whole(128, 96) for outline in outlines], axis=0)
+            truth = np.any(
+                [outline.rasterise(128, 96).whole(128, 96) for outline in outlines], axis=0
+            )
             mask = np.asarray(Image.open(tmp_path / f"new/set/masks/{ours.image_id}.png"))
             assert np.array_equal(mask == value, truth)
 
@@ -66,7 +68,11 @@ def test_mias_layout_is_read_by_its_adapter(written_mias: Path) -> None:
 
 def is_brighter_than_its_ring(pixels: np.ndarray, circle: Circle) -> bool:
     inside = circle.rasterise(*pixels.shape).whole(*pixels.shape)
-    wide = Circle(circle.x, circle.y, 1.6 * circle.radius).rasterise(*pixels.shape).whole(*pixels.shape)
+    wide = (
+        Circle(circle.x, circle.y, 1.6 * circle.radius)
+        .rasterise(*pixels.shape)
+        .whole(*pixels.shape)
+    )
     return bool(pixels[inside].mean() > pixels[wide & ~inside].mean())
 
 

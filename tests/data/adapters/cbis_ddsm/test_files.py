@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mtlbench.data.adapters.cbis_files import ImageFile, choose_full, choose_mask
+from mtlbench.data.adapters.cbis_ddsm.files import ImageFile, choose_full, choose_mask
 from mtlbench.data.pixels import ImageHeader
 from mtlbench.errors import DataError
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mtlbench.data.adapters.ddsm_files import Report, rows_of, shown
+from mtlbench.data.adapters.ddsm.ics import Report, rows_of, shown
 from mtlbench.data.mammogram import LesionType, Pathology
 from mtlbench.data.outlines import Chain
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mtlbench.config import DataConfig
 from mtlbench.data.adapters.birads import birads_label
-from mtlbench.data.adapters.inbreast_files import (
+from mtlbench.data.adapters.inbreast.files import (
     DICOMS,
     MARKS,
     NAME,
@@ -23,7 +23,7 @@ from mtlbench.data.adapters.inbreast_files import (
     category,
     open_release,
 )
-from mtlbench.data.adapters.osirix import Roi, RoiError, read_rois
+from mtlbench.data.adapters.inbreast.osirix import Roi, RoiError, read_rois
 from mtlbench.data.mammogram import Finding, Index, Lesion, LesionType, Mammogram, Pathology, Side
 from mtlbench.data.manifest import ManifestRow
 from mtlbench.data.outlines import Outline, Point, Polygon

@@ -6,8 +6,8 @@ from scipy import ndimage
 
 from mtlbench.config import DataConfig
 from mtlbench.data.adapters import ddsm, phantom
-from mtlbench.data.adapters.ddsm_files import Report
-from mtlbench.data.adapters.ddsm_overlay import parse_overlay
+from mtlbench.data.adapters.ddsm.ics import Report
+from mtlbench.data.adapters.ddsm.overlay import parse_overlay
 from mtlbench.data.mammogram import Finding, Index
 from mtlbench.data.outlines import Chain
 from mtlbench.data.phantoms.writers import ddsm as writer
