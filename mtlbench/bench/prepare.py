@@ -76,7 +76,9 @@ def _pixels() -> Pixels:
 
 
 def _write(path: Path, pixels: Pixels) -> None:
-    frame = imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=1, bitspersample=12)
+    frame = imagecodecs.jpeg8_encode(
+        pixels, lossless=True, predictor=1, bitspersample=12, optimize=True
+    )
     dataset = pydicom.Dataset()
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1

@@ -6,7 +6,9 @@ ISO/IEC 10918-1, annexes B and H.
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,7 @@ class JpegStream:
     restarts: bool
     code_lengths: dict[int, int]
     """Bits of the Huffman code of each category."""
-    coded: bytes
+    coded: memoryview
     ended: bool
     """Whether the end-of-image marker is there."""
 
@@ -70,7 +72,7 @@ def parse_jpeg(data: bytes) -> JpegStream:
     if frame is None or len(segment) < 4:
         raise ValueError("a JPEG's frame and scan must have headers")
     end = data.rfind(b"\xff\xd9", at)
-    coded = data[at : end if end >= 0 else len(data)]
+    coded = memoryview(data)[at : end if end >= 0 else len(data)]
     kind, precision, height, width, components = frame
     return JpegStream(
         kind, precision, height, width, components, segment[-3], segment[-1] & 15, restarts,
@@ -124,12 +126,30 @@ def damage(stream: JpegStream, pixels_HW: Pixels) -> str:
 
 
 def coded_bits(stream: JpegStream, pixels_HW: Pixels) -> int:
-    """Count the bits that a lossless image takes with the stream's Huffman table."""
-    above = np.zeros(17, dtype=np.int64)
+    """Count the bits that a lossless image takes with the stream's Huffman table.
+
+    A difference of magnitude 2^k or more is of a category above k: the cost of category 0 for
+    all, and from category to category the step for those above it.
+    """
+    costs = _costs(stream)
+    steps = [after - before for before, after in pairwise(costs)]
+    bits = costs[0] * pixels_HW.size
     for top in range(0, len(pixels_HW), _ROWS):
-        above += _magnitudes(differences(stream, pixels_HW, top, top + _ROWS))
-    counts = np.concatenate([[pixels_HW.size], above[:-1]]) - above
-    return sum(int(count) * cost for count, cost in zip(counts, _costs(stream), strict=True))
+        bits += _bits_of_steps(differences(stream, pixels_HW, top, top + _ROWS), steps)
+    return bits
+
+
+def _bits_of_steps(difference_hw: NDArray[np.uint16], steps: Sequence[int]) -> int:
+    size_hw = np.abs(difference_hw.view(np.int16)).view(np.uint16)
+    bits = 0
+    for k, step in enumerate(steps):
+        if not step:
+            continue
+        count = int(np.count_nonzero(size_hw >= (1 << k)))
+        bits += step * count
+        if not count:
+            break
+    return bits
 
 
 def cost_table(stream: JpegStream) -> NDArray[np.uint8]:
@@ -185,14 +205,3 @@ def _prediction(predictor: int, left: Any, above: Any, corner: Any) -> Any:
 
 def _half(one: Any, other: Any) -> Any:
     return ((one.astype(np.int32) - other) >> 1).astype(np.uint16)
-
-
-def _magnitudes(difference_hw: NDArray[np.uint16]) -> NDArray[np.int64]:
-    """How many differences have a magnitude of 2^k or more, for k from 0 to 15; then a 0."""
-    size_hw = np.abs(difference_hw.view(np.int16)).view(np.uint16)
-    above = np.zeros(17, dtype=np.int64)
-    for k in range(16):
-        above[k] = np.count_nonzero(size_hw >= (1 << k))
-        if not above[k]:
-            break
-    return above
