@@ -23,6 +23,13 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def mutations(session: nox.Session) -> None:
+    """2,000 mutated images and as many annotations; not among the default sessions."""
+    env = {"OMP_NUM_THREADS": "1", "MTLBENCH_TEST_MUTATIONS": "2000"}
+    session.run("pytest", "tests/data/test_mutations.py", *session.posargs, env=env)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     # A file stays on one core, so that what its tests share is made once.
     one_thread = {"OMP_NUM_THREADS": "1"}

@@ -65,6 +65,7 @@ def check(
     """Report everything wrong or odd about a data set; exit 4 if anything is wrong."""
     from mtlbench.data.check import check as check_index
     from mtlbench.data.check import errors
+    from mtlbench.data.select import select
     from mtlbench.data.sheet import write_sheet
 
     config = _config(columns, settings)
@@ -72,7 +73,8 @@ def check(
     report = check_index(found, config, _processes(jobs))
     if html is not None:
         title = f"{adapter}: {root.name}"
-        write_sheet(title, found.mammograms, report, config, html, _processes(jobs))
+        cases = select(found, config).mammograms
+        write_sheet(title, cases, report, config, html, _processes(jobs))
     if as_json:
         print(json.dumps(_summary(report), indent=2))
     else:
@@ -120,9 +122,11 @@ def index(
 
     found = _index(adapter, root, _config(columns, settings))
     write_index(found, out)
+    absent = {mammogram.image_id for mammogram in found.mammograms if not mammogram.path}
     for finding in found.findings:
-        print(f"{finding.level}: {finding}", file=sys.stderr)
-    print(f"{out}: {len(found.mammograms)} images")
+        level = "note" if finding.image_id in absent else finding.level
+        print(f"{level}: {finding}", file=sys.stderr)
+    print(f"{out}: {len(found.mammograms)} images, {len(absent)} of them without a file")
 
 
 @app.command(epilog="Example: mtlbench data show mias /data/mini-mias mdb001 --out mdb001.png")

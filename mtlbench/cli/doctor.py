@@ -12,7 +12,7 @@ from rich.console import Console
 
 PACKAGES = (
     "mtlbench", "torch", "torchvision", "optuna", "numpy", "pandas", "scipy", "matplotlib",
-    "pillow", "pydantic", "safetensors",
+    "pillow", "pydicom", "imagecodecs", "pydantic", "safetensors",
 )  # fmt: skip
 CODECS = {"zlib": "PNG", "libtiff": "compressed TIFF"}
 """Pillow's optional libraries, and the images that need them; PGM needs none."""

@@ -188,10 +188,10 @@ def _region(
         findings.append(mammogram.finding("error", str(error)))
         return None
     if not region.mask_hw.any():
-        message = f"the outline of a {lesion.type} covers no pixel"
+        message = f"the outline of a lesion ({lesion.type}) covers no pixel"
         findings.append(mammogram.finding("note", message, "kept for its label, without a mask"))
     elif _leaves(lesion, height, width):
-        message = f"the outline of a {lesion.type} lies partly outside the image"
+        message = f"the outline of a lesion ({lesion.type}) lies partly outside the image"
         findings.append(mammogram.finding("note", message, "the outline is clipped"))
     return region
 
