@@ -150,7 +150,7 @@ def test_annotations(sets: Path, tmp_path: Path, layout: str) -> None:
     files = sorted(
         p for p in root.rglob("*") if p.is_file() and p.suffix.lower() not in {*IMAGES, ".png"}
     )
-    for _ in range(max(20, N // len(LAYOUTS) // 4)):
+    for _ in range(N // len(LAYOUTS)):
         path = rng.choice(files)
         data = path.read_bytes()
         path.write_bytes(mutated(data, rng)[1])
