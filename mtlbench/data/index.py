@@ -4,12 +4,14 @@ H, W = height and width in pixels.
 """
 
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 
 import numpy as np
 
 from mtlbench.data.mammogram import Index, Lesion, Mammogram
 from mtlbench.data.outlines import Region
+from mtlbench.data.pixels import MAX_PIXELS
 from mtlbench.errors import DataError
 from mtlbench.records import write_csv
 
@@ -61,7 +63,7 @@ def lesion_rows(mammogram: Mammogram, regions: Regions) -> list[Row]:
 def write_index(index: Index, out: Path) -> None:
     """Write `out/cases.csv` and `out/lesions.csv`, each atomically.
 
-    Needs the annotations only: a lesion of an image that is absent has no box.
+    Needs the annotations only: a lesion of an image that is absent has the box of its outline.
     """
     cases: list[Row] = []
     lesions: list[Row] = []
@@ -76,10 +78,17 @@ def write_index(index: Index, out: Path) -> None:
 
 
 def _region_or_none(mammogram: Mammogram, lesion: Lesion) -> Region | None:
-    if lesion.outline is None or not mammogram.height:
+    """Rasterise a lesion; where the image's size is not known, on one that just holds it."""
+    if lesion.outline is None:
+        return None
+    size = mammogram.height, mammogram.width
+    if not mammogram.height:
+        _, _, x_max, y_max = lesion.outline.bounds() or (0, 0, 0, 0)
+        size = ceil(y_max) + 1, ceil(x_max) + 1
+    if not 0 < size[0] * size[1] <= MAX_PIXELS:
         return None
     try:
-        return lesion.outline.rasterise(mammogram.height, mammogram.width)
+        return lesion.outline.rasterise(*size)
     except DataError:  # the index shows what is known; data check says what is wrong
         return None
 

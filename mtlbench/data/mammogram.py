@@ -40,7 +40,7 @@ class Mammogram:
 
     `pixels()` returns H x W unsigned integers as stored, and `tone(intensity)` the table that
     turns them into grey levels; both must be picklable, since preparation runs in several
-    processes. `height` and `width` are 0 where they are not known (image absent or unreadable).
+    processes. `height` and `width` are 0 where neither file nor annotation tells them.
     """
 
     image_id: str

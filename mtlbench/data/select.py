@@ -73,7 +73,7 @@ def _join_films(
         films[mammogram.film or place].append(mammogram)
     joined, excluded, findings = [], [], []
     for copies in films.values():
-        first, *others = sorted(copies, key=lambda m: not m.height)  # one that is there
+        first, *others = sorted(copies, key=lambda m: not m.path)  # one that is there
         joined.append(_joined(first, others) if others else first)
         for other in others:
             excluded.append(Excluded(other.image_id, f"the film of {first.image_id}"))

@@ -60,4 +60,4 @@ def test_an_absent_image_keeps_what_the_annotations_say(tmp_path):
     write_index(Index([absent], []), tmp_path)
     [case], [row] = rows(tmp_path / "cases.csv"), rows(tmp_path / "lesions.csv")
     assert (case["has_mask"], case["label"], case["path"]) == ("1", "1", "")
-    assert (row["class"], row["x_min"], row["area_px"]) == ("2", "", "")
+    assert (row["class"], row["x_min"], row["x_max"], row["area_px"]) == ("2", "3", "7", "13")

@@ -9,7 +9,7 @@ from mtlbench.data.select import Excluded, exclude_faulty, select
 
 def image(name: str, *pathologies: str, **fields: object) -> Mammogram:
     lesions = tuple(Lesion("mass", p, Circle(3, 3, 1)) for p in pathologies)
-    base = {"height": 8, "width": 8, "label": 0, "lesions": lesions, "origin": "list.csv"}
+    base = {"height": 8, "width": 8, "label": 0, "lesions": lesions, "path": "a.png"}
     return Mammogram(name, "p", lambda: np.zeros((8, 8), np.uint8), **(base | fields))
 
 
@@ -63,7 +63,7 @@ def test_copies_of_a_film_become_one_case_with_the_lesions_of_all():
 
 
 def test_a_copy_that_is_absent_gives_way_to_one_that_is_there():
-    copies = [image("Mass", "benign", film="f", height=0), image("Calc", "benign", film="f")]
+    copies = [image("Mass", "benign", film="f", path=""), image("Calc", "benign", film="f")]
     assert names(select(Index(copies, []), DataConfig())) == ["Calc"]
 
 

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from mtlbench.config import DataConfig
 from mtlbench.data.mammogram import Finding, Index, Lesion, LesionType, Mammogram
 from mtlbench.data.outlines import Circle
-from mtlbench.data.pixels import read_header, read_image
+from mtlbench.data.pixels import ImageHeader, read_header, read_image
 from mtlbench.errors import DataError
 
 INFO = "Info.txt"
@@ -107,9 +107,9 @@ def _mammogram(
     findings: list[Finding],
 ) -> Mammogram:
     path, first = folder / f"{name}.pgm", rows[0].line
-    height = width = 0
+    header = ImageHeader(0, 0)
     try:
-        height, width, *_ = read_header(path)
+        header = read_header(path)
     except DataError as error:
         findings.append(Finding("error", INFO, first, str(error), name))
     lesions = [row for row in rows if row.kind]
@@ -134,8 +134,8 @@ def _mammogram(
         image_id=name,
         patient_id=f"P{(number + 1) // 2:03d}",
         pixels=partial(read_image, path),
-        height=height,
-        width=width,
+        height=header.height or SIDE,
+        width=header.width or SIDE,
         exam_id=f"P{(number + 1) // 2:03d}",
         side=side,
         view="MLO",
@@ -144,8 +144,8 @@ def _mammogram(
         density=rows[0].tissue,
         spacing_mm=SPACING_MM,
         has_mask=all(row.circle for row in lesions),
-        lesions=tuple(_lesion(row, height or SIDE, masses) for row in lesions),
-        path=path.relative_to(root).as_posix() if height else "",
+        lesions=tuple(_lesion(row, header.height or SIDE, masses) for row in lesions),
+        path=path.relative_to(root).as_posix() if header.height else "",
         origin=INFO,
         row=first,
         # Left breasts are shown with the chest wall at the right border, right ones at the left.
