@@ -97,7 +97,9 @@ def _summary(report: "Report") -> dict[str, Any]:
 def _print_report(root: Path, report: "Report") -> None:
     """Print a table on a terminal, a line a finding elsewhere."""
     console = Console()
-    table = Table("level", "file", "row", "image", "finding", "prepare")
+    table = Table()
+    for name in ("level", "file", "row", "image", "finding", "prepare"):
+        table.add_column(name, overflow="fold")
     for finding in report.findings:
         row = "" if finding.row is None else str(finding.row)
         cells = (finding.file, row, finding.image_id, finding.message, finding.consequence)

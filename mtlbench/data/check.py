@@ -55,7 +55,7 @@ def check(index: Index, config: DataConfig, jobs: int = 0) -> Report:
     work = partial(_findings_of, intensity=config.intensity)
     digests, depths = [], []
     for found, pixel_digest, depth in ordered_map(work, sound, jobs, _lost):
-        findings += found
+        findings += [finding.below(index.root) for finding in found]
         digests.append(pixel_digest)
         depths.append(depth)
     findings += equal_pixels(sound, digests) + mixed_depths(sound, depths)

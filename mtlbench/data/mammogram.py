@@ -4,8 +4,10 @@ H, W = height and width in pixels; image coordinates have their origin at the to
 centre, x is the column, y the row.
 """
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from mtlbench.config import Intensity
@@ -105,6 +107,10 @@ class Finding(NamedTuple):
     action: str = ""
     """What `prepare` does about it; empty: it stops at an error, and keeps a note's image."""
 
+    def below(self, root: Path) -> "Finding":
+        """Give it with the paths in its message relative to the data set's folder."""
+        return self._replace(message=self.message.replace(f"{root}{os.sep}", ""))
+
     @property
     def consequence(self) -> str:
         """What `prepare` does about it, in words."""
@@ -126,3 +132,4 @@ class Index(NamedTuple):
 
     mammograms: list[Mammogram]
     findings: list[Finding]
+    root: Path = Path()

@@ -111,7 +111,7 @@ def _write_contents(
         _convert_all(used, config, journal, jobs, progress)
         entries = journal.entries
         digests = [entry["digest"] for entry in entries]
-        findings = [finding for entry in entries for finding in findings_of(entry)]
+        findings = [f.below(root) for entry in entries for f in findings_of(entry)]
         findings += equal_pixels(used, digests)
         selection = _without_errors(root, selection, findings, config)
         kept = {mammogram.image_id for mammogram in selection.mammograms}

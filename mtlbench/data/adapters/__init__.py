@@ -38,4 +38,4 @@ def read_index(name: str, root: Path, config: DataConfig) -> Index:
     index = ADAPTERS[name](root, config)
     if not index.mammograms and not index.findings:
         raise DataError(f"{root}: must hold at least one image, but holds none")
-    return index
+    return Index(index.mammograms, [finding.below(root) for finding in index.findings], root)
