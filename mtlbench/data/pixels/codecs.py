@@ -77,25 +77,23 @@ def _check_tile_parts(data: bytes, at: int) -> None:
 
 
 def _rle(data: bytes, height: int, width: int) -> Frame:
-    """PS3.5 annex G: a plane for each byte of a pixel, the high one first."""
+    """PS3.5 annex G: P planes of N bytes, one for each byte of a pixel, the high one first."""
     if len(data) < 64:
         raise ValueError("cut off: the RLE header has 64 bytes")
     n_planes, *starts = struct.unpack_from("<16I", data)
     if n_planes not in (1, 2):
         raise ValueError(f"a grey image has 1 or 2 planes, but it has {n_planes}")
     ends = [*starts[1:n_planes], len(data)]
-    planes = [
-        imagecodecs.packbits_decode(data[start:end])
-        for start, end in zip(starts[:n_planes], ends, strict=True)
-    ]
-    for plane in planes:
-        if len(plane) != height * width:
+    planes_PN = np.empty((n_planes, height * width), dtype=np.uint8)
+    for plane_N, start, end in zip(planes_PN, starts[:n_planes], ends, strict=True):
+        # Into a plane of the right size: a small file may claim to hold gigabytes.
+        found = len(imagecodecs.packbits_decode(data[start:end], out=plane_N))
+        if found != height * width:
             raise ValueError(
-                f"cut off or damaged: a plane must have {height * width} bytes, "
-                f"but has {len(plane)}"
+                f"cut off or damaged: a plane must have {height * width} bytes, but has {found}"
             )
-    pixels = np.frombuffer(b"".join(planes), dtype=np.uint8).reshape(n_planes, height, width)
-    return np.asarray(pixels[0] if n_planes == 1 else pixels[0] * np.uint16(256) + pixels[1])
+    planes = planes_PN.reshape(n_planes, height, width)
+    return np.asarray(planes[0] if n_planes == 1 else planes[0] * np.uint16(256) + planes[1])
 
 
 def _check_frame(height: int, width: int, *found: int) -> None:
