@@ -129,6 +129,10 @@ class ResourcesConfig(Strict):
 
     threads: Positive = 1
     gpus_per_run: Literal[1] = 1
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
+    """How often a run writes a checkpoint, from which it goes on after a kill."""
+    checkpoint_steps: Positive | None = None
+    """The same in optimisation steps; it goes before the minutes."""
 
 
 class ModelConfig(Strict):

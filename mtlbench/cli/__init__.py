@@ -25,7 +25,7 @@ app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
 app.command("doctor", epilog="Example: mtlbench doctor --json")(doctor)
 
 
-_EXIT_CODES = {signal.SIGTERM: 75, signal.SIGINT: 130}
+_EXIT_CODES = {signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGINT: 130}
 
 
 class _Stopped(BaseException):

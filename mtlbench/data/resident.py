@@ -123,11 +123,11 @@ class Cohort:
         return max(1, len(self.split["train"]) // batch_size)
 
     def train_batches(
-        self, epoch: int, seed: int, batch_size: int, config: AugmentConfig, steps: int
+        self, epoch: int, seed: int, batch_size: int, config: AugmentConfig, steps: range
     ) -> Iterator[Batch]:
-        """The first `steps` augmented batches of an epoch, in an order set by (seed, epoch)."""
+        """The augmented batches `steps` of an epoch, in an order set by (seed, epoch)."""
         order = np.random.default_rng([seed, epoch]).permutation(self.split["train"])
-        batches = [order[i * batch_size : (i + 1) * batch_size] for i in range(steps)]
+        batches = [order[i * batch_size : (i + 1) * batch_size] for i in steps]
         for batch in self._batches(batches):
             image_B1HW, mask_BHW = augment(
                 batch.image_B1HW, batch.mask_BHW, batch.case_B, config, seed, epoch

@@ -1,7 +1,7 @@
 """The one driver of a study: it asks Optuna, hands runs to an executor, and tells what came out.
 
-The driver may be killed at any moment. Whatever is not complete on disk is done again by the next
-one; what is complete is never touched.
+The driver may be killed at any moment. The next one goes on with what is not complete on disk, from
+its checkpoints; what is complete is never touched.
 """
 
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from mtlbench.config import ResourcesConfig
 from mtlbench.errors import BusyError
 from mtlbench.records import RunFolder, read_json, write_json
 from mtlbench.study.data import StudyData
@@ -43,7 +44,7 @@ class Driver:
 
     def __init__(
         self, folder: Path, design: Design, data: StudyData, store: Store, executor: Executor,
-        progress: Progress,
+        progress: Progress, resources: ResourcesConfig,
     ) -> None:  # fmt: skip
         """`folder` is results/<study>, held by `hold`."""
         self._folder = folder
@@ -52,6 +53,7 @@ class Driver:
         self._store = store
         self._executor = executor
         self._progress = progress
+        self._resources = resources
         self._queue = _Queue()
 
     def run(self) -> dict[str, str]:
@@ -99,6 +101,7 @@ class Driver:
                 cases=self._folder / "cases.csv",
                 config=self._design.runs[name].config,
                 device="cpu",
+                resources=self._resources,
             )
         )
 

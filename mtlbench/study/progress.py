@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from mtlbench.study.design import Design
-from mtlbench.training.loop import Row
+from mtlbench.training.state import Row
 
 
 class Progress(Protocol):

@@ -72,7 +72,13 @@ def drive(session: Session, devices: list[str], executor: str, console: Console)
         try:
             store = Store(session.folder / "optuna.db", session.study.name, session.design)
             return Driver(
-                session.folder, session.design, session.data, store, workers, progress
+                session.folder,
+                session.design,
+                session.data,
+                store,
+                workers,
+                progress,
+                session.study.resources,
             ).run()
         finally:
             workers.close()

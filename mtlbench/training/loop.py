@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -10,7 +9,9 @@ from torch import Tensor
 from mtlbench.config import AugmentConfig, OptimConfig
 from mtlbench.data.resident import Cohort
 from mtlbench.models.network import JointNet
+from mtlbench.training.checkpoint import Checkpoints, Progress
 from mtlbench.training.evaluate import evaluate
+from mtlbench.training.state import Keeper, Row, TrainingState
 from mtlbench.training.strategies import Stage
 from mtlbench.training.tasks import Tasks
 
@@ -18,34 +19,10 @@ HISTORY = (
     "stage", "epoch", "step", "lr", "loss", "loss_cls", "loss_seg", "val_loss_cls", "val_loss_seg",
     "val_auc", "val_dice", "val_dice_lesions", "val_dice_any",
 )  # fmt: skip
-Row = dict[str, str | int | float | None]
 
 
 class DivergedError(RuntimeError):
     """The loss is no longer a finite number."""
-
-
-@dataclass(slots=True)
-class Keeper:
-    """The weights to keep: the last epoch's, or those of the best validation metric."""
-
-    select: str
-    best: float = -math.inf
-    state: dict[str, Tensor] = field(default_factory=dict)
-
-    def offer(self, model: JointNet, row: Row) -> None:
-        """Take the model's weights if this epoch's row earns it; the earlier epoch wins a tie."""
-        if self.select == "last":
-            return
-        value = row[self.select.replace("val.", "val_")]
-        if isinstance(value, float) and value > self.best:
-            self.best = value
-            self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}
-
-    def restore(self, model: JointNet) -> None:
-        """Put the kept weights back; where no epoch offered the metric, the last ones stay."""
-        if self.state:
-            model.load_state_dict(self.state)
 
 
 def train(
@@ -57,38 +34,47 @@ def train(
     augment: AugmentConfig,
     seed: int,
     on_epoch: Callable[[Row, int], None],
-) -> int:
-    """Train one stage in place; return the optimisation steps taken.
+    checkpoints: Checkpoints | None = None,
+) -> Progress:
+    """Train one stage in place, from its newest checkpoint on; return what came of it.
 
-    `on_epoch` gets each epoch's row of `history.csv` and the stage's number of epochs.
+    `on_epoch` gets each epoch's row of `history.csv` and the stage's number of epochs, also those
+    of epochs before the checkpoint.
 
     Raises:
         DivergedError: the mean loss of an epoch is NaN or infinite.
+        Stopped: a signal came; a checkpoint is written.
     """
     per_epoch = cohort.steps_per_epoch(optim.batch_size)
     total, epochs = stage.total_steps(per_epoch), stage.total_epochs(per_epoch)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=optim.lr, weight_decay=optim.weight_decay, fused=True
     )
-    keeper = Keeper(optim.select)
-    step = 0
-    for epoch in range(epochs):
+    state = TrainingState(model, optimizer, Keeper(optim.select), cohort.device)
+    state.resume(checkpoints)
+    for row in state.rows:
+        on_epoch(row, epochs)
+    for epoch in range(state.step // per_epoch, epochs):
         model.train()
-        sums_3 = torch.zeros(3, device=cohort.device)
-        steps = min(per_epoch, total - step)
-        for batch in cohort.train_batches(epoch, seed, optim.batch_size, augment, steps):
+        first, steps = state.step - epoch * per_epoch, min(per_epoch, total - epoch * per_epoch)
+        left = range(first, steps)
+        for batch in cohort.train_batches(epoch, seed, optim.batch_size, augment, left):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, total, optim)
+                group["lr"] = learning_rate(state.step, total, optim)
             losses = tasks.losses(model, batch)
             take_step(losses[0], optimizer)
-            sums_3 += torch.stack([loss.detach() for loss in losses])
-            step += 1
-        row = _row(stage, epoch, step, learning_rate(step - 1, total, optim), sums_3 / steps, tasks)
+            state.sums_3 += torch.stack([loss.detach() for loss in losses])
+            state.step += 1
+            if state.step < epoch * per_epoch + steps:
+                state.save_if_due(checkpoints)
+        lr = learning_rate(state.step - 1, total, optim)
+        row = _row(stage, epoch, state.step, lr, state.sums_3 / steps, tasks)
         row |= _validate(model, cohort, tasks, optim.batch_size)
-        keeper.offer(model, row)
+        state.end_epoch(row)
         on_epoch(row, epochs)
-    keeper.restore(model)
-    return step
+        state.save_if_due(checkpoints)
+    state.keeper.restore(model)
+    return state.progress()
 
 
 def take_step(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:

@@ -21,18 +21,27 @@ import torch
 from filelock import Timeout
 from safetensors.torch import load_file, save_file
 
-from mtlbench.config import AugmentConfig, DataConfig, LossConfig, ModelConfig, OptimConfig
+from mtlbench.config import (
+    AugmentConfig,
+    DataConfig,
+    LossConfig,
+    ModelConfig,
+    OptimConfig,
+    ResourcesConfig,
+)
 from mtlbench.data.prepared import open_prepared, read_table
 from mtlbench.data.resident import Cohort
 from mtlbench.data.split import fold_split
 from mtlbench.errors import BusyError
 from mtlbench.models.network import JointNet, build_model
 from mtlbench.records import RunFolder, atomic_path, write_csv, write_json
+from mtlbench.training.checkpoint import Checkpoints, StopRequest
 from mtlbench.training.evaluate import Evaluation, evaluate
 from mtlbench.training.findings import CANDIDATES, LESIONS, find
-from mtlbench.training.loop import HISTORY, Row, train
+from mtlbench.training.loop import HISTORY, train
 from mtlbench.training.losses import LOSSES, class_weights
 from mtlbench.training.outputs import PREDICTIONS, panels, prediction_rows
+from mtlbench.training.state import Row
 from mtlbench.training.strategies import Stage
 from mtlbench.training.tasks import Tasks
 
@@ -53,12 +62,18 @@ class Task:
     """The study's cases.csv, with `split` (and `fold`) as used."""
     config: Mapping[str, Any]
     device: str
+    resources: ResourcesConfig
 
 
-def execute(task: Task, report: Callable[[Row, int], None]) -> None:
-    """Do a run; on return its folder is complete. `report` gets each epoch as it ends.
+def execute(
+    task: Task, report: Callable[[Row, int], None], stop: StopRequest | None = None
+) -> None:
+    """Do a run, from its checkpoint on; on return its folder is complete.
+
+    `report` gets each epoch as it ends. Once `stop` is asked, a checkpoint is written.
 
     Raises:
+        Stopped: `stop` was asked, and the checkpoint is written.
         BusyError: another process is doing this run.
         Exception: whatever broke the run; its record then says `failed` and why.
     """
@@ -66,12 +81,14 @@ def execute(task: Task, report: Callable[[Row, int], None]) -> None:
     folder = RunFolder(task.folder)
     try:
         with folder.lock().acquire(timeout=10):
-            _execute(folder, task, report)
+            _execute(folder, task, report, stop or StopRequest())
     except Timeout:
         raise BusyError(f"{task.folder}: another process is doing this run") from None
 
 
-def _execute(folder: RunFolder, task: Task, report: Callable[[Row, int], None]) -> None:
+def _execute(
+    folder: RunFolder, task: Task, report: Callable[[Row, int], None], stop: StopRequest
+) -> None:
     if folder.state(verify=True) == "complete":
         return
     folder.tidy()
@@ -80,18 +97,24 @@ def _execute(folder: RunFolder, task: Task, report: Callable[[Row, int], None]) 
     record = _opening_record(folder, task, device)
     write_json(folder.path / "config.json", task.config)
     folder.write_record(record)
+    checkpoints = Checkpoints(folder.path, task.resources, stop)
     try:
-        outcome = _train_and_write(folder, task, device, report)
+        outcome = _train_and_write(folder, task, device, report, checkpoints)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         details = {"state": "failed", "error": reason, "traceback": traceback.format_exc()}
         folder.write_record(record | details)
         raise
     folder.write_record(record | outcome | {"state": "complete"})
+    checkpoints.clear()
 
 
 def _train_and_write(
-    folder: RunFolder, task: Task, device: torch.device, report: Callable[[Row, int], None]
+    folder: RunFolder,
+    task: Task,
+    device: torch.device,
+    report: Callable[[Row, int], None],
+    checkpoints: Checkpoints,
 ) -> dict[str, Any]:
     started = time.perf_counter()
     config = task.config
@@ -109,7 +132,7 @@ def _train_and_write(
         report(row, epochs)
 
     tasks = _tasks(stage, config, cohort)
-    steps = train(
+    progress = train(
         model,
         cohort,
         stage,
@@ -118,15 +141,16 @@ def _train_and_write(
         AugmentConfig(**config["augment"]),
         config["seed"],
         on_epoch,
+        checkpoints,
     )
-    train_s = time.perf_counter() - started
+    before_s = time.perf_counter() - started
     trained = _trained(config, tasks)
     validation = _write_outputs(folder, model, cohort, trained, optim.batch_size)
     return {
-        "wall_s": round(time.perf_counter() - started, 3),
-        "steps": steps,
+        "wall_s": round(progress.train_s + time.perf_counter() - started - before_s, 3),
+        "steps": progress.step,
         "cases_per_s": round(
-            steps * min(optim.batch_size, len(cohort.split["train"])) / train_s, 1
+            progress.step * min(optim.batch_size, len(cohort.split["train"])) / progress.train_s, 1
         ),
         "standardised": {"mean": cohort.mean, "sd": cohort.sd},
         "class_weights": tasks.class_weight_K.tolist() if stage.seg_weight else None,

@@ -71,7 +71,7 @@ def test_training_sees_each_training_case_at_most_once_an_epoch(prepared, split)
     cohort = Cohort(prepared, split, CPU)
     seen = [
         case
-        for batch in cohort.train_batches(0, seed=1, batch_size=4, config=OFF, steps=3)
+        for batch in cohort.train_batches(0, seed=1, batch_size=4, config=OFF, steps=range(3))
         for case in batch.case_B
     ]
     assert len(set(seen)) == len(seen) == 12
@@ -84,7 +84,7 @@ def test_the_order_depends_on_seed_and_epoch_alone(prepared, split):
     cohort = Cohort(prepared, split, CPU)
 
     def order(seed, epoch):
-        batches = cohort.train_batches(epoch, seed, 5, OFF, steps=3)
+        batches = cohort.train_batches(epoch, seed, 5, OFF, steps=range(3))
         return [case for batch in batches for case in batch.case_B]
 
     assert order(0, 0) == order(0, 0)

@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from mtlbench.config import ResourcesConfig
 from mtlbench.errors import BusyError
 from mtlbench.records import RunFolder
 from mtlbench.study import driver as driver_module
@@ -69,7 +70,9 @@ class Nowhere:
 
 def run(tmp_path, design, executor, names=None):
     store = FakeStore(names or list(design.runs))
-    failures = Driver(tmp_path, design, Nowhere, store, executor, Silence()).run()
+    failures = Driver(
+        tmp_path, design, Nowhere, store, executor, Silence(), ResourcesConfig()
+    ).run()
     return failures, store
 
 

@@ -8,11 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from mtlbench.records import RunFolder
 
 KILLS = int(os.environ.get("MTLBENCH_TEST_KILLS", "6"))
 """How many; the nightly count is 20."""
 LONGER = ("epochs = 2", "epochs = 20")
+CHECKPOINTS = ("[base.model]", "[resources]\ncheckpoint_steps = 2\n[base.model]")
 
 
 def start(study, results, log):
@@ -76,7 +79,7 @@ def outcome(folder):
 
 def test_a_study_survives_kills_of_driver_and_workers(study_file, tmp_path):
     rng = random.Random(0)
-    study = study_file(LONGER)
+    study = study_file(LONGER, CHECKPOINTS)
     seen: dict[str, str] = {}
     workers_killed = 0
     with (tmp_path / "log").open("w") as log:
@@ -108,3 +111,28 @@ def test_a_study_survives_kills_of_driver_and_workers(study_file, tmp_path):
     assert disturbed.keys() == undisturbed.keys()
     assert [name for name in disturbed if disturbed[name] != undisturbed[name]] == []
     print(f"{KILLS} kills, {workers_killed} of workers; {len(seen)} of 8 runs done by then")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_writes_checkpoints_and_the_next_start_goes_on(study_file, tmp_path, number):
+    study, results = study_file(LONGER, ("seeds = [0, 1]", "seeds = [0]")), tmp_path / "results"
+    with (tmp_path / "log").open("w") as log:
+        driver = start(study, results, log)
+        wait_for(lambda: list(results.glob("tiny/runs/*/history.csv")))
+        driver.send_signal(number)
+        assert driver.wait(timeout=30) == 75
+        left = [path.parent for path in results.glob("tiny/runs/*/checkpoints.json")]
+        assert left
+        assert start(study, results, log).wait(timeout=300) == 0
+    assert all(RunFolder(folder).record()["attempts"] == 2 for folder in left)
+    assert list(results.glob("tiny/runs/*/checkpoint*")) == []
+    with (tmp_path / "log").open("w") as log:
+        assert start(study, tmp_path / "undisturbed", log).wait(timeout=300) == 0
+    disturbed, undisturbed = (outcome(tmp_path / d / "tiny") for d in ("results", "undisturbed"))
+    assert disturbed == undisturbed
+
+
+def wait_for(condition):
+    until = time.monotonic() + 120
+    while time.monotonic() < until and not condition():
+        time.sleep(0.05)

@@ -31,7 +31,7 @@ def train_strategy(cohort, strategy, lambda_=0.5, optim=OPTIM, seed=0):
     steps = train(
         model, cohort, stage, tasks, optim, AugmentConfig(), seed, lambda row, _: rows.append(row)
     )
-    return model.state_dict(), rows, steps
+    return model.state_dict(), rows, steps.step
 
 
 def same(a, b, skip=()):

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from mtlbench.training.loop import Row
 from mtlbench.training.run import Task
+from mtlbench.training.state import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,5 +49,5 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """End every worker at once; what they were computing is lost."""
+        """End every worker; a run that is being computed may write a checkpoint before."""
         ...

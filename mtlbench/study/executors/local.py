@@ -3,15 +3,19 @@
 import contextlib
 import multiprocessing as mp
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 
 from mtlbench.processes import end_with_parent
 from mtlbench.study.executors.base import Ended, Epoch, Event, Lost
-from mtlbench.training.loop import Row
+from mtlbench.training.checkpoint import Stopped, StopRequest
 from mtlbench.training.run import Task, execute
+from mtlbench.training.state import Row
 
+STOP_S = 25.0
+"""How long a worker that was asked to stop may take over its checkpoint."""
 _CONTEXT = mp.get_context("spawn")
 
 
@@ -69,7 +73,13 @@ class LocalExecutor:
         return found
 
     def close(self) -> None:
-        """Kill the workers."""
+        """Let the workers write checkpoints of what they do, then kill what is left of them."""
+        busy = [worker for worker in self._workers if worker.run]
+        for worker in busy:
+            worker.process.terminate()
+        until = time.monotonic() + STOP_S
+        for worker in busy:
+            worker.process.join(max(0.0, until - time.monotonic()))
         for worker in self._workers:
             worker.end()
 
@@ -78,6 +88,8 @@ def _serve(pipe: Connection) -> None:
     """The worker's life: wait for a task, do it, say how it went, until the driver is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     end_with_parent()
+    stop = StopRequest()
+    stop.listen()
     while True:
         task: Task = pipe.recv()
         name = task.folder.name
@@ -86,7 +98,9 @@ def _serve(pipe: Connection) -> None:
             pipe.send(Epoch(name, row, epochs))
 
         try:
-            execute(task, report)
+            execute(task, report, stop)
+        except Stopped:
+            return
         except Exception as error:
             pipe.send(Ended(name, f"{type(error).__name__}: {error}"))
         else:

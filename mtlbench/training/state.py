@@ -1,0 +1,107 @@
+"""What a training carries from step to step, and its form in a checkpoint."""
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mtlbench.models.network import JointNet
+from mtlbench.training.checkpoint import Checkpoints, Progress
+
+Row = dict[str, str | int | float | None]
+"""A row of `history.csv`."""
+
+
+@dataclass(slots=True)
+class Keeper:
+    """The weights to keep: the last epoch's, or those of the best validation metric."""
+
+    select: str
+    best: float = -math.inf
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+    def offer(self, model: JointNet, row: Row) -> None:
+        """Take the model's weights if this epoch's row earns it; the earlier epoch wins a tie."""
+        if self.select == "last":
+            return
+        value = row[self.select.replace("val.", "val_")]
+        if isinstance(value, float) and value > self.best:
+            self.best = value
+            self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    def restore(self, model: JointNet) -> None:
+        """Put the kept weights back; where no epoch offered the metric, the last ones stay."""
+        if self.state:
+            model.load_state_dict(self.state)
+
+
+class TrainingState:
+    """Weights, optimiser, kept weights, position, and the losses of the epoch so far."""
+
+    def __init__(
+        self,
+        model: JointNet,
+        optimizer: torch.optim.Optimizer,
+        keeper: Keeper,
+        device: torch.device,
+    ) -> None:
+        """The beginning: no step is taken."""
+        self.model, self.optimizer, self.keeper = model, optimizer, keeper
+        self.step = 0
+        self.rows: list[Row] = []
+        self.sums_3 = torch.zeros(3, device=device)
+        """Sums of the total, the classification and the segmentation loss."""
+        self._train_s = 0.0
+        self._began = time.perf_counter()
+
+    def end_epoch(self, row: Row) -> None:
+        """Take the epoch's row, and keep its weights if it earned it."""
+        self.keeper.offer(self.model, row)
+        self.rows.append(row)
+        self.sums_3.zero_()
+
+    def save_if_due(self, checkpoints: Checkpoints | None) -> None:
+        """Write a checkpoint if its turn has come.
+
+        Raises:
+            Stopped: a stop was asked, and the checkpoint is written.
+        """
+        if checkpoints is not None and checkpoints.due(self.step):
+            checkpoints.save(self.progress())
+
+    def progress(self) -> Progress:
+        """Give it all as one flat table of tensors, and plain values."""
+        tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
+        tensors |= {f"kept.{name}": t for name, t in self.keeper.state.items()}
+        for index, values in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": t for name, t in values.items()}
+        tensors["sums"] = self.sums_3
+        best = None if math.isinf(self.keeper.best) else self.keeper.best
+        return Progress(self.step, self._elapsed_s(), self.rows, best, tensors)
+
+    def resume(self, checkpoints: Checkpoints | None) -> None:
+        """Go to where the newest checkpoint was, if there is one."""
+        found = checkpoints and checkpoints.load(self.sums_3.device)
+        if not found:
+            return
+        self.model.load_state_dict(_under(found.tensors, "model"))
+        self.keeper.state = _under(found.tensors, "kept")
+        self.keeper.best = -math.inf if found.best is None else found.best
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under(found.tensors, "optimizer").items():
+            index, _, key = name.partition(".")
+            moments.setdefault(int(index), {})[key] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.sums_3 = found.tensors["sums"]
+        self.step, self.rows, self._train_s = found.step, found.rows, found.train_s
+
+    def _elapsed_s(self) -> float:
+        return self._train_s + time.perf_counter() - self._began
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {k.removeprefix(start): t for k, t in tensors.items() if k.startswith(start)}
