@@ -253,6 +253,15 @@ class StudyConfig(Strict):
         return self
 
 
+def study_schema() -> dict[str, Any]:
+    """Give the JSON Schema of a study file, for editors; `[base]` has the keys of `RunConfig`."""
+    schema = StudyConfig.model_json_schema()
+    base = RunConfig.model_json_schema()
+    schema["$defs"] |= base.pop("$defs") | {"RunConfig": base}
+    schema["properties"]["base"] = {"$ref": "#/$defs/RunConfig"}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
+
+
 def load_study(path: Path) -> StudyConfig:
     """Read and validate a study file.
 

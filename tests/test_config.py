@@ -1,7 +1,13 @@
+import tomllib
+from pathlib import Path
+
+import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from mtlbench.config import DataConfig, LabelRule
+from mtlbench.config import DataConfig, LabelRule, study_schema
+
+SHIPPED = sorted((Path(__file__).parents[1] / "studies").glob("*.toml"))
 
 
 @pytest.mark.parametrize(
@@ -29,3 +35,24 @@ def test_a_label_rule_in_words(rule, dataset, words):
 def test_unknown_values_are_refused(data):
     with pytest.raises(ValidationError):
         DataConfig(**data)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_schema_accepts_the_shipped_studies(path):
+    jsonschema.validate(tomllib.loads(path.read_text()), study_schema())
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("seeds = [0, 1]", 'seeds = ["0"]'),
+        ("lr = ", "rate = "),
+        ("[budget]", "[budgets]"),
+        ('split = "patient"', 'split = "patients"'),
+    ],
+)
+def test_the_schema_refuses_what_the_reader_refuses(old, new):
+    text = SHIPPED[[path.stem for path in SHIPPED].index("quickstart")].read_text()
+    assert old in text
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(tomllib.loads(text.replace(old, new)), study_schema())

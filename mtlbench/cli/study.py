@@ -73,6 +73,14 @@ def check(study: StudyName, as_json: Json = False) -> None:
         print(f"{path}: ok, {len(cells)} cells")
 
 
+@app.command(epilog="Example: mtlbench study schema > study.schema.json")
+def schema() -> None:
+    """Print the JSON Schema of a study file, for editors that complete and check TOML."""
+    from mtlbench.config import study_schema
+
+    print(json.dumps(study_schema(), indent=2))
+
+
 @app.command(epilog="Example: mtlbench study plan lambda --json")
 def plan(
     study: StudyName,
