@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from mtlbench.errors import StudyError
 
@@ -50,10 +50,17 @@ class Strict(BaseModel):
     )
 
 
+def _number_as_text(value: object) -> object:
+    """Take 5 for "5": TOML writes most categories as numbers."""
+    return str(value) if type(value) is int else value
+
+
 class LabelRule(Strict):
     """`[data.label_rule]`: what counts as cancer, as a mass, and as a case."""
 
-    birads_cut: Literal["3", "4", "4b", "4c", "5", "6"] = "4"
+    birads_cut: Annotated[
+        Literal["3", "4", "4b", "4c", "5", "6"], BeforeValidator(_number_as_text)
+    ] = "4"
     """Cancer from this BI-RADS category on, in data without biopsy (INbreast, VinDr-Mammo)."""
     benign_without_callback: Literal["benign", "exclude"] = "benign"
     """Lesions that were benign at sight (CBIS-DDSM, DDSM); an image of such alone is left out."""

@@ -27,6 +27,11 @@ def test_a_label_rule_in_words(rule, dataset, words):
     assert LabelRule(**rule).describe(dataset) == words
 
 
+@pytest.mark.parametrize("cut", ["5", 5])
+def test_a_category_may_be_a_number(cut):
+    assert LabelRule(birads_cut=cut).birads_cut == "5"
+
+
 @pytest.mark.parametrize(
     "data",
     [{"label_rule": {"birads_cut": "7"}}, {"label_rule": {"mias_masses": ["CALC"]}},

@@ -35,7 +35,8 @@ WORKER_ROUNDS = 3
 def run() -> Result:
     """Measure; a peer that is not installed leaves its row empty."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+        folder = Path(scratch) / "set"
+        folder.mkdir()
         path = folder / "image.dcm"
         pixels = _pixels()
         _write(path, pixels)
@@ -138,4 +139,4 @@ def _preparation(folder: Path, jobs: int) -> Callable[[], object]:
         writer.writerow(("image_id", "patient_id", "image", "label"))
         writer.writerows((n, n, "image.dcm", 0) for n in range(IMAGES))
     config = DataConfig(size=SIZE)
-    return lambda: prepare("folder", folder, config, folder.parent / f"{folder.name}-out", jobs)
+    return lambda: prepare("folder", folder, config, folder.parent / "prepared", jobs)

@@ -45,7 +45,11 @@ Columns = Annotated[
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="A key of a study file's [data]."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A key of a study file's data table, such as intensity=window.",
+    ),
 ]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")]
 

@@ -39,19 +39,19 @@ class Report(NamedTuple):
     findings: list[Finding]
     n_images: int
     n_cases: int
-    """Images that `prepare` would keep, were there no errors."""
+    """Images that are cases and without an error."""
     excluded: list[Excluded]
 
 
 def check(index: Index, config: DataConfig, jobs: int = 0) -> Report:
     """Give all findings: the adapter's, those between images, and those of each image.
 
-    An image of which the adapter already found an error is not decoded.
+    An image whose file the adapter found absent or unreadable is not read again.
     """
     selection = select(index, config)
     findings = [*index.findings, *selection.findings, *between_images(index.mammograms)]
     faulty = {finding.image_id for finding in errors(findings)}
-    sound = [m for m in selection.mammograms if m.image_id not in faulty]
+    sound = [m for m in selection.mammograms if m.path or m.image_id not in faulty]
     work = partial(_findings_of, intensity=config.intensity)
     digests, depths = [], []
     for found, pixel_digest, depth in ordered_map(work, sound, jobs, _lost):
@@ -63,7 +63,9 @@ def check(index: Index, config: DataConfig, jobs: int = 0) -> Report:
         message = "at least one image must have a label or a mask, but none has"
         origin = index.mammograms[0].origin if index.mammograms else ""
         findings.append(Finding("error", origin, None, message))
-    return Report(findings, len(index.mammograms), len(selection.mammograms), selection.excluded)
+    faulty = {finding.image_id for finding in errors(findings)}
+    n_cases = sum(m.image_id not in faulty for m in selection.mammograms)
+    return Report(findings, len(index.mammograms), n_cases, selection.excluded)
 
 
 def errors(findings: Sequence[Finding]) -> list[Finding]:
@@ -120,7 +122,10 @@ def between_images(mammograms: Sequence[Mammogram]) -> list[Finding]:
 
 
 def equal_pixels(mammograms: Sequence[Mammogram], digests: Sequence[str]) -> list[Finding]:
-    """Find images with the same pixels: errors of all of them under two labels, else notes."""
+    """Find images with the same pixels: errors of all of them under two labels or patients.
+
+    One picture of two patients would be in two splits. Else they are notes.
+    """
     groups: defaultdict[str, list[Mammogram]] = defaultdict(list)
     for mammogram, pixel_digest in zip(mammograms, digests, strict=True):
         if pixel_digest:
@@ -128,18 +133,26 @@ def equal_pixels(mammograms: Sequence[Mammogram], digests: Sequence[str]) -> lis
     findings = []
     for group in groups.values():
         first, *others = group
-        if len({mammogram.label for mammogram in group}) == 1:
+        if len({(mammogram.label, mammogram.patient_id) for mammogram in group}) == 1:
             message = f"has the same pixels as {first.image_id} at {first.place}"
             findings += [other.finding("note", message) for other in others]
             continue
         for mammogram in group:
-            other = next(m for m in group if m.label != mammogram.label)
-            message = (
-                f"has the same pixels as {other.image_id} at {other.place}, but label "
-                f"{_word(other.label)} there stands against {_word(mammogram.label)}"
-            )
-            findings.append(mammogram.finding("error", message))
+            findings.append(mammogram.finding("error", _contradiction(mammogram, group)))
     return findings
+
+
+def _contradiction(mammogram: Mammogram, group: Sequence[Mammogram]) -> str:
+    """Say which image of the same pixels has another label, else another patient."""
+    by_label = [other for other in group if other.label != mammogram.label]
+    by_patient = [other for other in group if other.patient_id != mammogram.patient_id]
+    other = (by_label or by_patient or [mammogram])[0]
+    said = (
+        f"label {_word(other.label)} there stands against {_word(mammogram.label)}"
+        if by_label
+        else f"patient {other.patient_id} there stands against {mammogram.patient_id}"
+    )
+    return f"has the same pixels as {other.image_id} at {other.place}, but {said}"
 
 
 def _word(label: int | None) -> str:
@@ -187,18 +200,23 @@ def _region(
     except DataError as error:
         findings.append(mammogram.finding("error", str(error)))
         return None
-    if not region.mask_hw.any():
+    if _leaves(lesion, height, width, max(height, width)):
+        message = f"the outline of a lesion ({lesion.type}) must lie in the image, but is far off"
+        findings.append(mammogram.finding("error", message))
+    elif not region.mask_hw.any():
         message = f"the outline of a lesion ({lesion.type}) covers no pixel"
         findings.append(mammogram.finding("note", message, "kept for its label, without a mask"))
-    elif _leaves(lesion, height, width):
+    elif _leaves(lesion, height, width, 0.5):
         message = f"the outline of a lesion ({lesion.type}) lies partly outside the image"
         findings.append(mammogram.finding("note", message, "the outline is clipped"))
     return region
 
 
-def _leaves(lesion: Lesion, height: int, width: int) -> bool:
+def _leaves(lesion: Lesion, height: int, width: int, margin: float) -> bool:
+    """Tell whether an outline reaches out of the image by more than the margin, in pixels."""
     bounds = lesion.outline.bounds() if lesion.outline else None
     if bounds is None:
         return False
     x_min, y_min, x_max, y_max = bounds
-    return min(x_min, y_min) < -0.5 or x_max > width - 0.5 or y_max > height - 0.5
+    over = max(-x_min, -y_min, x_max - (width - 1), y_max - (height - 1))
+    return over > margin

@@ -164,7 +164,8 @@ def _without_errors(
         rest = [f"... and {more} more; `mtlbench data check` lists them all"] if more > 0 else []
         raise DataError("\n".join([*lines[:_SHOWN], *rest]))
     if not selection.mammograms:
-        raise DataError(f"{root}: at least one image must have a label or a mask, but none has")
+        reasons = [f"{entry.image_id}: {entry.reason}" for entry in selection.excluded[:_SHOWN]]
+        raise DataError("\n".join([f"{root}: no image is a case", *reasons]))
     return selection
 
 

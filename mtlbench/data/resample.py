@@ -8,11 +8,16 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
+from numpy.typing import NDArray
+from scipy import ndimage, sparse
 
 from mtlbench.data.outlines import Region
 from mtlbench.data.pixels import Pixels
 
+LARGE = 400
+"""Prepared pixels from which on a lesion's area counts for more than its parts."""
+_GOLDEN = 2654435769
+"""2^32 over the golden ratio: its multiples are spread evenly (Knuth, TAOCP 6.4)."""
 _STRIP = 64
 """Output rows that are averaged at a time: they stay in the processor's cache."""
 
@@ -61,10 +66,13 @@ def resample_image(image_hw: Pixels, placement: Placement) -> Pixels:
 
 
 def resample_region(region: Region, placement: Placement) -> Region:
-    """Keep a lesion's area: the n prepared pixels it covers most, n = its area there, at least 1.
+    """Keep a lesion's area, and where that is small every part of it.
 
-    For a compact lesion these are the pixels that it covers by half or more; a speck smaller
-    than a pixel keeps its best one. Equal shares are taken from the top left on.
+    A lesion becomes n prepared pixels: n is its area there, but for a lesion of less than
+    `LARGE` pixels at least the number of its separate parts, so that no calcification of a
+    cluster vanishes. Each part's own pixel comes first, then those that the lesion covers most;
+    among equals they are spread out. A compact lesion keeps the pixels that it covers by half or
+    more.
     """
     if not region.mask_hw.any():
         return Region(0, 0, np.zeros((0, 0), dtype=bool))
@@ -73,13 +81,34 @@ def resample_region(region: Region, placement: Placement) -> Region:
     boxes = zip(placement.native, placement.fitted, region.slices, strict=True)
     (top, row_weights), (left, column_weights) = (_covering(*box) for box in boxes)
     share_ff = (column_weights @ (row_weights @ region.mask_hw.astype(np.float32)).T).T
+    parts = _parts(region, placement) - (top, left)
+    area = int(share_ff.sum(dtype=np.float64) + 0.5)
+    own_ff = np.zeros(share_ff.shape, dtype=bool)
+    own_ff[parts[:, 0], parts[:, 1]] = True
     touched = np.flatnonzero(share_ff)
     # Rounded, so that shares which are equal on paper are ties on every machine.
-    order = np.argsort(-share_ff.flat[touched].round(5), kind="stable")
-    area = max(1, int(share_ff.sum(dtype=np.float64) + 0.5))
+    shares = share_ff.flat[touched].round(5)
+    spread = (touched * _GOLDEN) % (1 << 32)
+    order = np.lexsort((spread, -shares, ~own_ff.flat[touched]))
     kept_ff = np.zeros(share_ff.shape, dtype=bool)
-    kept_ff.flat[touched[order[:area]]] = True
+    number = area if area >= LARGE else max(area, int(own_ff.sum()))
+    kept_ff.flat[touched[order[:number]]] = True
     return Region(placement.top + top, left, kept_ff)
+
+
+def _parts(region: Region, placement: Placement) -> NDArray[np.int64]:
+    """Give the prepared pixel (row, column) of each connected part: that of its middle pixel."""
+    labels, count = ndimage.label(region.mask_hw, np.ones((3, 3), dtype=int))
+    where = np.flatnonzero(labels)
+    where = where[np.argsort(labels.flat[where], kind="stable")]
+    sizes = np.bincount(labels.flat[where], minlength=count + 1)[1:]
+    middles = where[np.cumsum(sizes) - sizes + sizes // 2]
+    corner, fitted, native = map(
+        np.array, ((region.top, region.left), placement.fitted, placement.native)
+    )
+    places = np.column_stack(np.unravel_index(middles, region.mask_hw.shape)) + corner
+    prepared: NDArray[np.int64] = (2 * places + 1) * fitted // (2 * native)
+    return prepared
 
 
 def _covering(n_in: int, n_out: int, box: slice) -> tuple[int, Any]:

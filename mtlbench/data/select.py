@@ -44,10 +44,14 @@ def exclude_faulty(selection: Selection, findings: Sequence[Finding]) -> Selecti
     for finding in findings:
         if finding.level == "error" and finding.image_id:
             faults.setdefault(finding.image_id, finding.message)
-    listed = {entry.image_id for entry in selection.excluded}
+    known = {m.image_id for m in selection.mammograms} | {e.image_id for e in selection.excluded}
+    left_out = [
+        *(m.image_id for m in selection.mammograms if m.image_id in faults),
+        *(image_id for image_id in faults if image_id not in known),
+    ]
     return Selection(
         [m for m in selection.mammograms if m.image_id not in faults],
-        [*selection.excluded, *(Excluded(*f) for f in faults.items() if f[0] not in listed)],
+        [*selection.excluded, *(Excluded(image_id, faults[image_id]) for image_id in left_out)],
         selection.findings,
     )
 

@@ -72,7 +72,8 @@ def test_equal_ids_and_patients_in_two_splits_name_both_places():
 
 
 def test_equal_pixels_under_one_label_are_a_note():
-    [found] = found_by(Index([mammogram(n, image(0), label=1) for n in ("i1", "i2")], []))
+    images = [mammogram(n, image(0), label=1, patient_id="p") for n in ("i1", "i2")]
+    [found] = found_by(Index(images, []))
     assert (found.level, found.row, found.consequence) == ("note", 2, "kept")
     assert "same pixels as i1 at list.csv:1" in found.message
 
@@ -86,6 +87,29 @@ def test_equal_pixels_under_two_labels_are_errors_of_both(label, word):
         f"has the same pixels as i2 at list.csv:2, but label {word} there stands against 1"
     )
     assert second.image_id == "i2"
+
+
+def test_equal_pixels_of_two_patients_are_errors_of_both():
+    images = [mammogram(n, image(0), label=1) for n in ("i1", "i2")]
+    first, second = found_by(Index(images, []))
+    assert (first.level, second.level) == ("error", "error")
+    assert second.message.endswith("but patient i1 there stands against i2")
+
+
+def test_all_faults_of_an_image_are_found_in_one_pass():
+    known = Finding("error", "list.csv", 1, "an unknown word", "i1")
+    off = Lesion("mass", "benign", Circle(1, 10, 5))
+    picture = mammogram("i1", image(0), path="i1.png", lesions=(off,))
+    report = check(Index([picture], [known]), DataConfig())
+    assert [f.level for f in report.findings] == ["error", "note"]
+    assert (report.n_images, report.n_cases) == (1, 0)
+
+
+def test_an_outline_far_off_the_image_is_an_error():
+    far = Lesion("mass", "benign", Polygon(((1, 1), (999999, 5), (4, 9))))
+    [found] = found_by(Index([mammogram("i1", image(0), lesions=(far,))], []))
+    assert found.level == "error"
+    assert "must lie in the image, but is far off" in found.message
 
 
 def test_equal_bytes_of_another_shape_are_no_duplicate():

@@ -91,10 +91,26 @@ def test_a_speck_keeps_its_best_pixel(row, column):
     assert np.argwhere(out).tolist() == [[row // 10, column // 10]]
 
 
-def test_scattered_specks_keep_their_joint_area():
+def test_many_scattered_specks_keep_their_joint_area_and_place():
     mask = np.zeros((400, 400), dtype=bool)
     mask[::8, ::8] = True  # 2,500 specks of a quarter of a prepared pixel
-    assert resample_mask(mask, place((400, 400), (200, 200))).sum() == 625
+    out = resample_mask(mask, place((400, 400), (200, 200)))
+    assert out.sum() == 625
+    rows, columns = np.nonzero(out)
+    assert abs(rows.mean() - 98) < 4  # spread over the lesion, not all from one side
+    assert abs(columns.mean() - 98) < 4
+
+
+@pytest.mark.parametrize("side", [1, 3])
+def test_no_speck_of_a_small_cluster_vanishes(side):
+    mask = np.zeros((1000, 1000), dtype=bool)
+    corners = [(100 + 37 * (i % 7), 80 + 53 * (i // 7)) for i in range(42)]
+    for row, column in corners:
+        mask[row : row + side, column : column + side] = True
+    out = resample_mask(mask, place((1000, 1000), (200, 200)))
+    middle = side // 2
+    expected = {((row + middle) // 5, (column + middle) // 5) for row, column in corners}
+    assert {tuple(place) for place in np.argwhere(out).tolist()} == expected
 
 
 def test_same_size_and_empty_masks():

@@ -83,3 +83,10 @@ def test_faulty_images_are_left_out_with_the_first_fault_as_reason():
     left = exclude_faulty(selection, findings)
     assert names(left) == ["a"]
     assert left.excluded == [Excluded("b", "cut off"), Excluded("c", "no image of ours")]
+
+
+def test_both_images_of_one_name_are_left_out_and_listed():
+    selection = select(Index([image("a"), image("a"), image("b")], []), DataConfig())
+    left = exclude_faulty(selection, [Finding("error", "list.csv", 3, "twice", "a")])
+    assert names(left) == ["b"]
+    assert left.excluded == [Excluded("a", "twice")] * 2

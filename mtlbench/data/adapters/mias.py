@@ -52,6 +52,7 @@ def read(root: Path, config: DataConfig) -> Index:
     pixels = root / "pgm" if (root / "pgm").is_dir() else root
     masses = config.label_rule.mias_masses
     mammograms = [_mammogram(root, pixels, name, of, masses, findings) for name, of in rows.items()]
+    named = {*rows, *(finding.image_id for finding in findings)}
     findings += [
         Finding(
             "note",
@@ -62,7 +63,7 @@ def read(root: Path, config: DataConfig) -> Index:
             "left out",
         )
         for path in sorted(pixels.glob("mdb*.pgm"))
-        if path.stem not in rows
+        if path.stem not in named
     ]
     return Index(mammograms, findings)
 
@@ -81,7 +82,7 @@ def _read_info(path: Path) -> tuple[dict[str, list[_Row]], list[Finding]]:
         found = _NORMAL_ROW.fullmatch(text) or _LESION_ROW.fullmatch(text)
         if found is None:
             message = f"must be reference, tissue, class, severity, x, y, radius, but got {text!r}"
-            findings.append(Finding("error", INFO, number, message))
+            findings.append(Finding("error", INFO, number, message, text[:6]))
             continue
         rows[found["name"]].append(_parse(number, found.groupdict()))
     return dict(rows), findings

@@ -56,6 +56,8 @@ _CATEGORIES = re.compile(r"\[ *'[^'\[\]]+'( *, *'[^'\[\]]+')* *\]")
 _NUMBER = re.compile(r"-?[0-9]{1,6}(\.[0-9]{0,20})?")
 _NO_MASK = "kept for its label, without a mask"
 
+_SIDE = re.compile(r"[0-9]{1,5}")
+
 
 def read(root: Path, config: DataConfig) -> Index:
     """Index VinDr-Mammo, whole or in part.
@@ -129,6 +131,7 @@ def _mammogram(
     _check_agreement(rows, has_breasts)
     path = root / "images" / first.text("study_id") / f"{first.image_id}.dicom"
     header = first.attempt(lambda: _checked_header(path, first), ImageHeader(0, 0))
+    height, width = header[:2] if header.height else _listed_size(first)
     label = first.attempt(lambda: birads_label(first.text("breast_birads"), cut), None)
     lesions, has_mask = _lesions([row for row in rows if row.file == FINDINGS], cut)
     if label == 0 and any(lesion.pathology == "malignant" for lesion in lesions):
@@ -138,8 +141,8 @@ def _mammogram(
         image_id=first.image_id,
         patient_id=first.text("study_id"),
         pixels=partial(read_image, path),
-        height=header.height,
-        width=header.width,
+        height=height,
+        width=width,
         exam_id=first.text("study_id"),
         side=first.word("laterality", _SIDES, ""),
         view=first.word("view_position", _VIEWS, ""),
@@ -174,6 +177,14 @@ def _check_agreement(rows: list[ManifestRow], has_breasts: bool) -> None:
         first.note(f"has no row in {FINDINGS}", _NO_MASK)
     elif has_breasts and BREASTS not in files:
         first.note(f"has no row in {BREASTS}")
+
+
+def _listed_size(row: ManifestRow) -> tuple[int, int]:
+    """Give the size that a row states, for images that are absent; else 0 x 0."""
+    sides = [row.text(name) for name in ("height", "width")]
+    if not all(_SIDE.fullmatch(side) for side in sides):
+        return 0, 0
+    return int(sides[0]), int(sides[1])
 
 
 def _checked_header(path: Path, row: ManifestRow) -> ImageHeader:

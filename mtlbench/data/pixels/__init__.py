@@ -4,6 +4,7 @@ Which reader a file needs is told by its first bytes, not by its name; LJPEG alo
 JPEG and is told by its suffix.
 """
 
+import stat
 from pathlib import Path
 
 from mtlbench.config import Intensity
@@ -13,6 +14,9 @@ from mtlbench.data.pixels.ljpeg import read_ljpeg, read_ljpeg_header, salvage_lj
 from mtlbench.data.pixels.pgm import read_pgm, read_pgm_header
 from mtlbench.data.pixels.raster import read_raster, read_raster_header
 from mtlbench.errors import DataError
+
+MAX_BYTES = 2**28
+"""Largest file that is read at all: the largest image has half as many bytes."""
 
 __all__ = [
     "MAX_PIXELS", "ImageHeader", "Pixels", "Table", "file_tone", "plain_tone", "read_header",
@@ -88,6 +92,11 @@ def _is_ljpeg(path: Path) -> bool:
 
 def _start(path: Path) -> bytes:
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError(f"{path}: must be a regular file")
+        if status.st_size > MAX_BYTES:
+            raise DataError(f"{path}: must have at most {MAX_BYTES} bytes, not {status.st_size}")
         with path.open("rb") as stream:
             return stream.read(132)
     except FileNotFoundError:

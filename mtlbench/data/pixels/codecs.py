@@ -10,6 +10,7 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from pydicom import uid
 
@@ -29,10 +30,22 @@ def _decode_jpeg(data: bytes, height: int, width: int, frames: set[int]) -> Fram
         if not stream.ended:  # CharLS takes seconds to find out
             raise ValueError("cut off: the end-of-image marker is missing")
         return np.asarray(imagecodecs.jpegls_decode(data))
+    if stream.precision == 8 and stream.frame != LOSSLESS:
+        return decode_lossy_jpeg(data)
     pixels_HW = imagecodecs.jpeg8_decode(data)
     if fault := damage(stream, pixels_HW):
         raise ValueError(fault)
     return np.asarray(pixels_HW)
+
+
+def decode_lossy_jpeg(data: bytes) -> NDArray[np.uint8]:
+    """Decode a grey JPEG of 8 bits, HW.
+
+    Raises:
+        ValueError: it is damaged in any way that libjpeg notices, and would else fill up.
+    """
+    pixels_HW1: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="GRAY", strict=True)
+    return pixels_HW1[..., 0]
 
 
 def _lossy(data: bytes, height: int, width: int) -> Frame:

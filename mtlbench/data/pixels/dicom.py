@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pydicom
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import generate_frames
 from pydicom.filereader import read_dataset, read_file_meta_info, read_preamble
@@ -29,12 +30,8 @@ from mtlbench.data.pixels.voi import VoiError, has_voi, modality_values, voi_sha
 from mtlbench.errors import DataError
 
 _TOP = 65535
-_MAX_FILE = 2**28
-"""Bytes of a file that is read: the largest image has half as many."""
 _MAX_INFLATED = 2**28
 """Bytes to which a deflated file may grow."""
-_AFTER_PIXELS = {0xFFFCFFFC, 0xFFFAFFFA}
-"""Tags of trailing padding and of signatures."""
 _ORIENTATION = re.compile(r"[AP][HFLR]*")
 
 # What cannot be read is told below, by us and without the value.
@@ -73,8 +70,6 @@ def read_dicom(path: Path) -> Pixels:
         DataError: damaged, cut off, too large, or not one grey image of unsigned integers.
     """
     with _faults(path):
-        if (size := path.stat().st_size) > _MAX_FILE:
-            raise DataError(f"{path}: must have at most {_MAX_FILE} bytes, but has {size}")
         dataset = _read(path, pixels=True)
         height, width = _checked_size(path, dataset)
         if "PixelData" not in dataset:
@@ -232,13 +227,15 @@ def _check_length(path: Path, dataset: pydicom.Dataset, height: int, width: int)
 
 
 def _check_end(path: Path, dataset: pydicom.Dataset) -> None:
-    """Nothing but padding or a signature follows the pixels: more means that they are shifted."""
-    element = dataset["PixelData"]
+    """Whole elements, or nothing, follow the pixels: anything else means that they are shifted."""
     if dataset.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
         return  # its places are those of the inflated data
-    after = path.stat().st_size - (element.file_tell or 0) - len(element.value)
-    if after and not _AFTER_PIXELS.intersection(dataset.keys()):
-        raise DataError(f"{path}: damaged: {after} bytes follow the pixels, but none may")
+    last: Any = dataset.get_item(max(dataset.keys()))
+    start, length = last.file_tell, len(dataset.PixelData)
+    if isinstance(last, RawDataElement):  # its length is what it says, not what was read
+        start, length = last.value_tell, last.length
+    if start + length != path.stat().st_size:
+        raise DataError(f"{path}: damaged: the last element must end where the file ends")
 
 
 def _window_table(path: Path, dataset: pydicom.Dataset, inverted: bool) -> Table:

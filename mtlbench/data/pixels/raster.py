@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mtlbench.data.pixels.base import ImageHeader, Pixels, check_size, unsigned
+from mtlbench.data.pixels.codecs import decode_lossy_jpeg
 from mtlbench.errors import DataError
 
 _GREY_MODES = ("1", "L", "I;16", "I;16L", "I;16B")
@@ -51,6 +52,8 @@ def read_raster(path: Path) -> Pixels:
     with _open(path) as image:
         try:
             frames = getattr(image, "n_frames", 1)  # a PNG has no such attribute
+            if image.format == "JPEG":  # Pillow takes what is damaged but ends well
+                decode_lossy_jpeg(path.read_bytes())
             image.load()
         except Exception as error:  # as above
             raise DataError(

@@ -144,3 +144,9 @@ def test_real_circles_lie_on_bright_lesions(mini_mias):
     assert np.mean(brighter[True]) > 0.9
     assert np.mean(brighter[False]) < 0.8
     assert brighter[True][0]  # mdb001
+
+
+def test_a_row_that_cannot_be_read_is_an_error_of_its_image(write_mias):
+    index = mias.read(write_mias("mdb001 G NORM\nmdb002 F CIRC X 3 4 5\n", images=[1, 2]), CONFIG)
+    [finding] = index.findings
+    assert (finding.level, finding.row, finding.image_id) == ("error", 2, "mdb002")

@@ -204,7 +204,7 @@ def test_the_scanner_stands_in_the_metadata(release: Callable[..., Path]) -> Non
 
 def test_annotations_alone_give_an_index(release: Callable[..., Path], tmp_path: Path) -> None:
     index = vindr.read(release(images=()), CONFIG)
-    assert {(m.height, m.width, m.path) for m in index.mammograms} == {(0, 0, "")}
+    assert {(m.height, m.width, m.path) for m in index.mammograms} == {(40, 30, "")}
     assert found(index) == [
         (vindr.FINDINGS, row, name) for name, row in (("a1", 2), ("a2", 4), ("b1", 5), ("b2", 7))
     ]

@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 
@@ -113,7 +114,7 @@ def test_bad_headers(tmp_path, read, content, message):
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         read_image(tmp_path / "a.png")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="must be a regular file"):
         read_header(tmp_path)[:2]
 
 
@@ -173,3 +174,34 @@ def test_bytes_too_many_are_shifted_pixels(tmp_path):
             read_image(path)
     path.write_bytes(b"P5\n2 1\n255\n\x01\x65\r\n")
     assert read_image(path).tolist() == [[1, 101]]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda d: d[: len(d) // 2] + b"\xff\xd9",
+        lambda d: d[: len(d) // 2] + d[len(d) // 2 + 40 :],
+        lambda d: d[: len(d) // 2] + bytes(40) + d[len(d) // 2 :],
+        lambda d: d[: len(d) // 2],
+    ],
+    ids=["cut and ended", "deleted", "inserted", "cut"],
+)
+def test_a_damaged_jpeg_is_refused_though_libjpeg_would_fill_it_up(tmp_path, damage):
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 90), dtype=np.uint8)
+    path = tmp_path / "a.jpg"
+    Image.fromarray(pixels).save(path, quality=95)
+    assert np.abs(read_image(path).astype(int) - pixels).mean() < 5
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match="damaged or truncated"):
+        read_image(path)
+
+
+def test_what_is_no_file_or_too_large_is_refused_before_it_is_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match="must be a regular file"):
+        read_header(tmp_path / "pipe.png")
+    with (tmp_path / "sparse.dcm").open("wb") as stream:
+        stream.truncate(2**28 + 1)
+    for read in (read_header, read_image):
+        with pytest.raises(DataError, match="must have at most 268435456 bytes"):
+            read(tmp_path / "sparse.dcm")

@@ -85,8 +85,9 @@ def rows_of(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def shown(text: str) -> str:
-    """Shorten a wrong word for a message."""
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    """Give the first word of what is wrong, for a message: a joined line may hold a date."""
+    word = (text.split() or [""])[0]
+    return word if len(word) <= _SHOWN else f"{word[:_SHOWN]}..."
 
 
 def parse_ics(text: str, exam_id: str, report: Report) -> Case:

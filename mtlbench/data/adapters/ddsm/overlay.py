@@ -169,7 +169,7 @@ def _parse_chain(section: _Section, size: tuple[int, int], report: Report) -> Ch
         return None
     start, codes = section.words[:2], section.words[2:-1]
     if len(section.words) < 3 or not all(re.fullmatch("-?[0-9]{1,6}", word) for _, word in start):
-        got = shown(" ".join(word for _, word in start))
+        got = " ".join(shown(word) for _, word in start)
         report.error(section.words[0][0], f"a chain must begin with x and y, but got {got!r}")
         return None
     for number, (row, word) in enumerate(codes, start=1):

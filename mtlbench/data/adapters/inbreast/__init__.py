@@ -129,8 +129,8 @@ def _lesions(
         return _unlocated(release, row, pathology)
     if category(row) == "1":
         row.note(f"BI-RADS 1, but {file} holds regions")
-    for name in sorted({roi.name for roi in rois if roi.name.lower() not in _TYPES}):
-        message = f"a region's name {name[:40]!r} does not tell its kind"
+    if unknown := sum(roi.name.lower() not in _TYPES for roi in rois):
+        message = f"{unknown} regions have names that do not tell their kind"
         findings.append(Finding("note", file, None, message, row.image_id, "taken as other"))
     if not all(roi.points for roi in rois):
         message = "a region has no points"
