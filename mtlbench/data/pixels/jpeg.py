@@ -108,10 +108,11 @@ def _code_lengths(segment: bytes) -> dict[int, int]:
     return dict(zip(values, lengths, strict=False))
 
 
-def damage(stream: JpegStream, pixels_HW: Pixels) -> str:
+def damage(stream: JpegStream, pixels_HW: Pixels, padding_bits: int = 7) -> str:
     """Say what is wrong with a decoded image; empty where the stream was whole.
 
-    Lossless streams without restart markers are checked to the bit, others for their end only.
+    Of lossless streams without restart markers the bits are counted, of which up to
+    `padding_bits` may be too many (F.1.2.3: fewer than a byte); of others the end is looked for.
     """
     countable = stream.frame == LOSSLESS and not stream.restarts and not stream.shift
     if not countable:
@@ -120,7 +121,7 @@ def damage(stream: JpegStream, pixels_HW: Pixels) -> str:
     if needed > found:
         word = "damaged" if stream.ended else "cut off"
         return f"{word}: its pixels need {needed} bits of coded data, but {found} were found"
-    if found - needed >= 16:  # a byte of padding, and one that some encoders add
+    if found - needed > padding_bits:
         return f"damaged: its pixels need {needed} bits of coded data, but {found} were found"
     return ""
 
