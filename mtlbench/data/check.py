@@ -122,35 +122,37 @@ def between_images(mammograms: Sequence[Mammogram]) -> list[Finding]:
 
 
 def equal_pixels(mammograms: Sequence[Mammogram], digests: Sequence[str]) -> list[Finding]:
-    """Find images with the same pixels: errors of all of them under two labels or patients.
+    """Find images with the same pixels: errors under two labels or in two official splits.
 
-    One picture of two patients would be in two splits. Else they are notes.
+    All images of such a group are at fault. Else they are notes, which say where patients differ.
     """
     groups: defaultdict[str, list[Mammogram]] = defaultdict(list)
     for mammogram, pixel_digest in zip(mammograms, digests, strict=True):
         if pixel_digest:
             groups[pixel_digest].append(mammogram)
     findings = []
-    for group in groups.values():
-        first, *others = group
-        if len({(mammogram.label, mammogram.patient_id) for mammogram in group}) == 1:
-            message = f"has the same pixels as {first.image_id} at {first.place}"
-            findings += [other.finding("note", message) for other in others]
+    for first, *others in groups.values():
+        group = [first, *others]
+        if len({(mammogram.label, mammogram.split) for mammogram in group}) > 1:
+            findings += [m.finding("error", _contradiction(m, group)) for m in group]
             continue
-        for mammogram in group:
-            findings.append(mammogram.finding("error", _contradiction(mammogram, group)))
+        for other in others:
+            message = f"has the same pixels as {first.image_id} at {first.place}"
+            if other.patient_id != first.patient_id:
+                message += ", which is of another patient: a split may part them"
+            findings.append(other.finding("note", message))
     return findings
 
 
 def _contradiction(mammogram: Mammogram, group: Sequence[Mammogram]) -> str:
-    """Say which image of the same pixels has another label, else another patient."""
+    """Say which image of the same pixels has another label, else another split."""
     by_label = [other for other in group if other.label != mammogram.label]
-    by_patient = [other for other in group if other.patient_id != mammogram.patient_id]
-    other = (by_label or by_patient or [mammogram])[0]
+    by_split = [other for other in group if other.split != mammogram.split]
+    other = (by_label or by_split or [mammogram])[0]
     said = (
         f"label {_word(other.label)} there stands against {_word(mammogram.label)}"
         if by_label
-        else f"patient {other.patient_id} there stands against {mammogram.patient_id}"
+        else f"split {other.split!r} there stands against {mammogram.split!r}"
     )
     return f"has the same pixels as {other.image_id} at {other.place}, but {said}"
 

@@ -89,11 +89,21 @@ def test_equal_pixels_under_two_labels_are_errors_of_both(label, word):
     assert second.image_id == "i2"
 
 
-def test_equal_pixels_of_two_patients_are_errors_of_both():
+def test_equal_pixels_of_two_patients_are_a_note_that_says_so():
     images = [mammogram(n, image(0), label=1) for n in ("i1", "i2")]
+    [found] = found_by(Index(images, []))
+    assert (found.level, found.image_id) == ("note", "i2")
+    assert found.message.endswith("which is of another patient: a split may part them")
+
+
+def test_equal_pixels_in_two_official_splits_are_errors_of_both():
+    images = [
+        mammogram(n, image(0), label=1, split=split)
+        for n, split in (("i1", "train"), ("i2", "test"))
+    ]
     first, second = found_by(Index(images, []))
     assert (first.level, second.level) == ("error", "error")
-    assert second.message.endswith("but patient i1 there stands against i2")
+    assert second.message.endswith("but split 'train' there stands against 'test'")
 
 
 def test_all_faults_of_an_image_are_found_in_one_pass():
