@@ -9,10 +9,19 @@ import itertools
 import re
 import tomllib
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
 
 from mtlbench.errors import StudyError
 
@@ -33,6 +42,7 @@ BIRADS_SETS = ("inbreast", "vindr")
 """Data sets without biopsy: their labels come from BI-RADS categories."""
 
 T = TypeVar("T")
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 FromList = Annotated[T, Field(strict=False)]
@@ -132,10 +142,19 @@ class BudgetConfig(Strict):
 
 
 class ResourcesConfig(Strict):
-    """`[resources]`: `threads` is part of a run (it changes the last bits), the rest is not."""
+    """`[resources]`: `threads` and `gpus_per_run` are part of a run (they change the last bits)."""
 
     threads: Positive = 1
-    gpus_per_run: Literal[1] = 1
+    gpus_per_run: Positive = 1
+    """Processes of a run, one per GPU (or CPU); each takes an equal part of every batch."""
+    retries: Annotated[int, Field(ge=0)] = 2
+    """How often a run that failed is tried again, over all starts of the study."""
+    hung_minutes: Annotated[float, Field(gt=0)] = 30.0
+    """A run that shows no sign of life for so long is killed and tried again."""
+    keep: Literal["all", "best", "none"] = "all"
+    """Whose `model.safetensors` stay: all, each cell's best run by validation, none."""
+    slurm: dict[str, str | int | float | bool] = {}
+    """Parameters of submitit's executor: `slurm_partition`, `timeout_min`, `slurm_gres`, ..."""
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
     """How often a run writes a checkpoint, from which it goes on after a kill."""
     checkpoint_steps: Positive | None = None
@@ -203,21 +222,165 @@ class RunConfig(Strict):
     budget: BudgetConfig = BudgetConfig(epochs=10)
 
 
+class Distribution(Strict):
+    """What a search may try for a key: a range, or choices (in short, a list of them).
+
+    A range whose ends and step are whole numbers has whole numbers only.
+    """
+
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    """Uniform in the logarithm."""
+    step: int | float | None = None
+    choices: Annotated[list[Any], Field(min_length=2)] | None = None
+    when: dict[str, Any] = {}
+    """Earlier key → the choice, or the list of choices, under which this key is searched."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_of_choices(cls, value: object) -> object:
+        return {"choices": value} if isinstance(value, list) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: Any, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """A list stands for its choices."""
+        return {"anyOf": [{"type": "array", "minItems": 2}, handler(core_schema)]}
+
+    @model_validator(mode="after")
+    def _range_or_choices(self) -> Self:
+        if self.choices is not None:
+            if self.low is not None or self.high is not None or self.step is not None or self.log:
+                raise ValueError("must have choices, or low and high, not both")
+            if any(_same(a, b) for a, b in itertools.combinations(self.choices, 2)):
+                raise ValueError(f"choices must be unique, but got {self.choices}")
+        elif self.low is None or self.high is None:
+            raise ValueError("must have choices, or low and high")
+        else:
+            _check_range(self.low, self.high, self.step, self.log)
+        return self
+
+    @property
+    def ends(self) -> tuple[int | float, int | float]:
+        """Of a range: low and high."""
+        return self.low or 0, self.high or 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether a range has whole numbers only."""
+        return all(isinstance(end, int) for end in (*self.ends, self.step or 1))
+
+
+def _same(a: object, b: object) -> bool:
+    """Equal in value and type: 1 is neither 1.0 nor true."""
+    return a == b and type(a) is type(b)
+
+
+def _check_range(low: float, high: float, step: float | None, log: bool) -> None:
+    if not low < high:
+        raise ValueError(f"low must be below high, but got {low} and {high}")
+    if log and step is not None:
+        raise ValueError("must have log or step, not both")
+    if log and low <= 0:
+        raise ValueError(f"low must be > 0 under log, but got {low}")
+    if step is not None and step <= 0:
+        raise ValueError(f"step must be > 0, but got {step}")
+    if step is not None and (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)):
+        raise ValueError(f"step must lead from low to high, but got {low}, {high} and {step}")
+
+
 class Arm(Strict):
-    """`[[arms]]`: one compared condition; `set` and `vary` use dotted keys of `RunConfig`."""
+    """`[[arms]]`: one compared condition; its tables use dotted keys of `RunConfig`."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]*$")]
     set: dict[str, Any] = {}
     vary: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    """A grid: every combination is a cell."""
+    search: dict[str, Distribution] = {}
+    """A space: trials are drawn from it, and the best of them become cells."""
 
     @model_validator(mode="after")
     def _values_once(self) -> Self:
+        if self.vary and self.search:
+            raise ValueError("must have vary or search, but has both")
         for key, values in self.vary.items():
             if key in self.set:
                 raise ValueError(f"{key} must stand in set or in vary, but stands in both")
             if any(value in values[:index] for index, value in enumerate(values)):
                 raise ValueError(f"vary.{key}: values must be unique, but got {values}")
         return self
+
+    @model_validator(mode="after")
+    def _searched_once(self) -> Self:
+        for key, distribution in self.search.items():
+            if key in self.set:
+                raise ValueError(f"{key} must stand in set or in search, but stands in both")
+            for other, value in distribution.when.items():
+                self._check_when(f"search.{key}.when.{other}", key, other, value)
+        return self
+
+    def _check_when(self, place: str, key: str, other: str, value: object) -> None:
+        earlier = list(itertools.takewhile(lambda name: name != key, self.search))
+        choices = self.search[other].choices if other in earlier else None
+        if choices is None:
+            raise ValueError(f"{place}: must name an earlier key of search that has choices")
+        for one in value if isinstance(value, list) else [value]:
+            if not any(_same(one, choice) for choice in choices):
+                raise ValueError(f"{place}: must be of the choices {choices}, but got {one!r}")
+
+
+def _validation_metrics(value: object) -> object:
+    """Refuse other names with the reason, which a choice of literals could not give."""
+    known = get_args(ValidationMetric)
+    for name in value if isinstance(value, list | tuple) else [value]:
+        if name not in known:
+            raise ValueError(
+                f"must name validation metrics ({', '.join(known)}), since test data never "
+                f"choose, but got {name!r}"
+            )
+    return value
+
+
+class SearchConfig(Strict):
+    """`[search]`: how each arm that has `search` is searched, by Optuna."""
+
+    sampler: Literal["tpe", "gp", "nsga2", "nsga3", "qmc", "random"] = "tpe"
+    trials: Positive
+    """Configurations tried, of each arm."""
+    objective: Annotated[
+        ValidationMetric | FromList[tuple[ValidationMetric, ValidationMetric]],
+        BeforeValidator(_validation_metrics),
+    ] = "val.auc"
+    """What is maximised: one validation metric, or two (a Pareto front)."""
+    pruner: Literal["none", "median", "hyperband", "wilcoxon", "patient"] = "none"
+    """`patient` is the median rule with patience; `wilcoxon` judges over seeds and folds."""
+    finalists: Positive = 1
+    """Configurations of each arm that are trained again, with `seeds`, and tested."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the sampler."""
+    trial_seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+    """Training seeds of a trial, none of them of `seeds`; the default is 1000."""
+    parallel: Positive = 4
+    """Trials of an arm that may be under way at a time; it shapes what is tried, `--jobs` not."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if len(set(self.objectives)) < len(self.objectives):
+            raise ValueError(f"objective: must be two metrics, but got {list(self.objectives)}")
+        if len(self.objectives) > 1 and self.pruner not in ("none", "median"):
+            raise ValueError(
+                f"pruner: must be none or median with two objectives, but got {self.pruner!r}"
+            )
+        if self.finalists > self.trials:
+            raise ValueError(f"finalists: must be <= trials, but got {self.finalists}")
+        return self
+
+    @property
+    def objectives(self) -> tuple[ValidationMetric, ...]:
+        """One or two."""
+        return (self.objective,) if isinstance(self.objective, str) else self.objective
 
 
 class CompareConfig(Strict):
@@ -236,16 +399,29 @@ class StudyConfig(Strict):
     """A study file."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    kind: Literal["ablation"] = "ablation"
+    kind: Literal["ablation", "search"] = "ablation"
     dataset: str
-    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
     baseline: str | dict[str, str]
     data: DataConfig = DataConfig()
     budget: BudgetConfig
     resources: ResourcesConfig = ResourcesConfig()
     base: dict[str, Any] = {}
     arms: Annotated[list[Arm], Field(min_length=1)]
+    search: SearchConfig | None = None
+    """Of `kind = "search"` only."""
     compare: CompareConfig = CompareConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_by_the_objective(cls, raw: Any) -> Any:
+        """Among finalists, `compare.choose` is the first objective unless the file says."""
+        try:
+            objective = raw["search"].get("objective", "val.auc")
+            first = objective if isinstance(objective, str) else objective[0]
+            return raw | {"compare": {"choose": first} | raw.get("compare", {})}
+        except (AttributeError, IndexError, KeyError, TypeError):
+            return raw  # no search, or a fault that its own field tells
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -258,6 +434,38 @@ class StudyConfig(Strict):
         if missing := sorted(set(wanted) - set(names)):
             raise ValueError(f"baseline: must be one of the arms {names}, but got {missing}")
         return self
+
+    @model_validator(mode="after")
+    def _kind_agrees(self) -> Self:
+        searched = [arm.name for arm in self.arms if arm.search]
+        if self.kind == "ablation":
+            if self.search is not None or searched:
+                raise ValueError('kind: must be "search", since the study has `search`')
+            return self
+        if self.search is None or not searched:
+            raise ValueError('kind: "search" must have [search], and an arm with `search`')
+        if shared := sorted(set(self.trial_seeds) & set(self.seeds)):
+            raise ValueError(
+                f"search.trial_seeds: must not be in seeds, since finalists are trained "
+                f"afresh, but got {shared}"
+            )
+        if len(set(self.trial_seeds)) < len(self.trial_seeds):
+            raise ValueError(f"search.trial_seeds: must be unique, but got {self.trial_seeds}")
+        instances = len(self.trial_seeds) * max(1, self.data.folds)
+        if self.search.pruner == "wilcoxon" and instances < 2:
+            raise ValueError(
+                "search.pruner: wilcoxon judges over the runs of a trial, so there must be at "
+                "least 2 trial_seeds or folds"
+            )
+        return self
+
+    @property
+    def trial_seeds(self) -> list[int]:
+        """The seeds that a search's trials are trained with; none where nothing is searched."""
+        if self.search is None:
+            return []
+        free = next(seed for seed in itertools.count(1000) if seed not in self.seeds)
+        return self.search.trial_seeds or [free]
 
 
 def study_schema() -> dict[str, Any]:
@@ -303,7 +511,7 @@ def faults(error: ValidationError) -> list[str]:
     """
     lines: dict[str, str] = {}
     for fault in error.errors():
-        parts = itertools.takewhile(lambda p: p != "str" and "[" not in str(p), fault["loc"])
+        parts = itertools.takewhile(_is_key, fault["loc"])
         key = ".".join(str(part) for part in parts)
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
@@ -312,3 +520,8 @@ def faults(error: ValidationError) -> list[str]:
             message = f"{message}, but got {fault['input']!r}"
         lines.setdefault(key, f"{key}: {message}" if key else message)
     return list(lines.values())
+
+
+def _is_key(part: str | int) -> bool:
+    """Whether a part of a fault's place is in the file; pydantic adds the types it has tried."""
+    return part not in ("str", "int", "float", "bool") and "[" not in str(part)

@@ -1,14 +1,33 @@
 """Child processes that do not outlive the one that started them."""
 
+import contextlib
+import ctypes
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 from multiprocessing.connection import wait
 
+_PR_SET_PDEATHSIG = 1
+
 
 def end_with_parent() -> None:
-    """Call in a child: it ends at once when its parent has ended, however that was killed."""
-    threading.Thread(target=_watch, daemon=True).start()
+    """Call in a child: it ends at once when its parent has ended, however that was killed.
+
+    On Linux the kernel sees to it, so that a child that hangs or is stopped ends too; elsewhere,
+    and where the parent was gone before the call, a thread does.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if multiprocessing.parent_process() is not None:
+        threading.Thread(target=_watch, daemon=True).start()
+
+
+def kill_group(pid: int) -> None:
+    """Kill a process that leads a group, with all of that group; one that is gone is no fault."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _watch() -> None:

@@ -118,13 +118,17 @@ class RunFolder:
 
         Sizes are compared, and with `verify` the files' SHA-256 too.
         """
+        return self.look(verify=verify)[0]
+
+    def look(self, *, verify: bool = False) -> tuple[State, dict[str, Any]]:
+        """State and record, read once."""
         record = self.record()
         state: State = record.get("state", "pending")
         if state == "complete" and not self._whole(record["files"], verify):
-            return "pending"
+            return "pending", record
         if state == "running" and not self._held():
-            return "interrupted"
-        return state
+            return "interrupted", record
+        return state, record
 
     def reopen_if_damaged(self) -> None:
         """Take back that a run is complete where its files are not those that it wrote."""

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from mtlbench.bench import prepare
+from mtlbench.bench import prepare, study
 from mtlbench.bench.measure import Result, Row
 
 BENCHES: dict[str, Callable[[], Result]] = {
     "prepare": prepare.run,
+    "study": study.run,
 }
 
 __all__ = ["BENCHES", "Result", "Row"]

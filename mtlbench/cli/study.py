@@ -1,6 +1,8 @@
-"""mtlbench study: list, init, check, plan, run, status, report."""
+"""mtlbench study: list, init, check, plan, run, retry, status, report, schema."""
 
 import json
+import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,33 +103,63 @@ def run(
     data: Data = None,
     device: Device = "auto",
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time.")] = None,
-    executor: Annotated[str, typer.Option(help="Where runs are computed: local.")] = "local",
+    executor: Annotated[
+        str, typer.Option(help="Where runs are computed: local, ray or slurm.")
+    ] = "local",
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="ARM", help="Compute this arm only (repeatable).")
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(metavar="URL", help="Optuna storage; default: optuna.db.")
+    ] = None,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Mirror to tensorboard, mlflow or wandb (repeatable)."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, run nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Compute what a study lacks and draw its report; go on where an earlier run was stopped."""
     from mtlbench.report import build
     from mtlbench.study.executors import EXECUTORS
-    from mtlbench.study.session import choose_devices, drive
+    from mtlbench.study.session import Options, choose_devices, drive
+    from mtlbench.study.trackers import TRACKERS
 
-    if executor not in EXECUTORS:
-        raise StudyError(f"--executor must be one of {', '.join(EXECUTORS)}, but got {executor!r}")
+    _require("--executor", [executor], EXECUTORS)
+    _require("--tracker", tracker or [], TRACKERS)
     session = _open(study, results, data)
+    _require("--only", only or [], [arm.name for arm in session.study.arms])
     if dry_run:
         _print_plan(_plan(session, device), session.folder, as_json)
         return
     console = Console(stderr=True)
-    devices = choose_devices(device, jobs, session.study.resources.threads)
-    failures = drive(session, devices, executor, console)
-    report = build(session.folder) if len(failures) < len(session.design.runs) else None
-    outcome = _counts(session) | {"report": None if report is None else str(report)}
+    resources = session.study.resources
+    slots = choose_devices(device, jobs, resources.threads, resources.gpus_per_run)
+    options = Options(slots, executor, store, tracker or (), only or ())
+    failures = drive(session, options, console)
+    outcome = _counts(session)
+    report = build(session.folder) if outcome["done"] else None
+    outcome["report"] = None if report is None else str(report)
     if as_json:
         print(json.dumps(outcome, indent=2))
     elif report is not None:
+        _print_failures(outcome)
         first_table = (report / "table.md").read_text(encoding="utf-8").split("\n## ")[1]
         Console().print(Markdown("## " + first_table))
         print(f"{report / 'index.html'}")
     raise typer.Exit(3 if failures else 0)
+
+
+@app.command(epilog="Example: mtlbench study retry results/table1 && mtlbench study run table1")
+def retry(folder: ResultsFolder, as_json: Json = False) -> None:
+    """Let runs that failed too often be tried again by the next `study run`."""
+    from mtlbench.study.retry import forgive
+
+    names = forgive(folder)
+    if as_json:
+        print(json.dumps({"retried": names}, indent=2))
+    else:
+        print("\n".join(names) or "no run has failed")
 
 
 @app.command(epilog="Example: mtlbench study status results/table1 --json")
@@ -176,22 +208,21 @@ def _plan(session: "Session", device: str) -> dict[str, Any]:
     from mtlbench.study.session import choose_devices
 
     study = session.study
-    workers = choose_devices(device, None, study.resources.threads)
-    seconds = estimate_s(session.design, session.folder, study.data.size, workers[0])
-    return _counts(session) | {"estimated_s": round(seconds / len(workers), 1)}
+    slots = choose_devices(device, None, study.resources.threads, study.resources.gpus_per_run)
+    seconds = estimate_s(session.design, session.folder, study.data.size, slots[0][0])
+    return _counts(session) | {"estimated_s": round(seconds / len(slots), 1)}
 
 
 def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(plan, indent=2))
         return
-    table = Table("cell", "seed", "fold", "run", "state", "steps", "shared with")
-    for row in plan["rows"]:
-        fold = "" if row["fold"] is None else str(row["fold"])
-        table.add_row(
-            row["cell"] or "(a stage)", str(row["seed"]), fold, row["hash"], row["state"],
-            str(row["steps"]), ", ".join(row["shares"]),
-        )  # fmt: skip
+    from mtlbench.study.status import by_cell
+
+    rows = by_cell(plan)
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*row.values())
     console = Console()
     console.print(table)
     console.print(
@@ -205,9 +236,21 @@ def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
         console.print(
             f"left to train: about {minutes:.1f} minutes on this machine", highlight=False
         )
-    for row in plan["rows"]:
-        if row["error"]:
-            console.print(f"{row['hash']}: {row['error']}", highlight=False, markup=False)
+    for arm, states in plan["trials"].items():
+        told = ", ".join(f"{count} {state}" for state, count in states.items())
+        console.print(f"trials of {arm}: {told}", highlight=False, markup=False)
+    _print_failures(plan)
+
+
+def _print_failures(plan: dict[str, Any]) -> None:
+    """Each failed run with its reason, on stderr."""
+    for row in {row["hash"]: row for row in plan["rows"] if row["state"] == "failed"}.values():
+        print(f"{row['hash']} failed: {row['error']}", file=sys.stderr)
+
+
+def _require(flag: str, names: Collection[str], known: Collection[str]) -> None:
+    if strangers := sorted(set(names) - set(known)):
+        raise StudyError(f"{flag} must be one of {', '.join(known)}, but got {strangers[0]!r}")
 
 
 def _first_comment(path: Path) -> str:

@@ -6,7 +6,7 @@ Both give the same batches, to the bit. B = batch, N = cases, H W = image size.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -100,8 +100,21 @@ class StreamedGather:
 class Cohort:
     """The cases of one run: who is in which split, and batches of them on the device."""
 
-    def __init__(self, prepared: Prepared, split_N: pd.Series, device: torch.device) -> None:
-        """`split_N` holds `train`, `val` or `test` for each row of the prepared arrays."""
+    def __init__(
+        self,
+        prepared: Prepared,
+        split_N: pd.Series,
+        device: torch.device,
+        on_batch: Callable[[], None] = lambda: None,
+        part: tuple[int, int] = (0, 1),
+    ) -> None:
+        """`split_N` holds `train`, `val` or `test` for each row of the prepared arrays.
+
+        `on_batch` is called whenever a batch is asked for: a sign of life. `part` (i, n): of each
+        training batch, the i-th of n parts whose sizes differ by one at most.
+        """
+        self._on_batch = on_batch
+        self._part = part
         self.cases = prepared.cases
         self.device = device
         self.split = {
@@ -127,7 +140,11 @@ class Cohort:
     ) -> Iterator[Batch]:
         """The augmented batches `steps` of an epoch, in an order set by (seed, epoch)."""
         order = np.random.default_rng([seed, epoch]).permutation(self.split["train"])
-        batches = [order[i * batch_size : (i + 1) * batch_size] for i in steps]
+        index, parts = self._part
+        batches = [
+            np.array_split(order[i * batch_size : (i + 1) * batch_size], parts)[index]
+            for i in steps
+        ]
         for batch in self._batches(batches):
             image_B1HW, mask_BHW = augment(
                 batch.image_B1HW, batch.mask_BHW, batch.case_B, config, seed, epoch
@@ -160,6 +177,7 @@ class Cohort:
 
     def _batches(self, batches: list[Cases]) -> Iterator[Batch]:
         for case_B, (image_B1HW, mask_BHW) in zip(batches, self._gather(batches), strict=True):
+            self._on_batch()
             index_B = torch.from_numpy(case_B).to(self.device)
             yield Batch(
                 (_to_float(image_B1HW) / self._top - self.mean) / self.sd,

@@ -12,6 +12,7 @@ import pandas as pd
 from mtlbench.report import html, latex, markdown
 from mtlbench.report.collect import read_study
 from mtlbench.report.figures import draw_all
+from mtlbench.report.importance import importance_table, importances
 from mtlbench.report.notes import full_notes, tasks_notes
 from mtlbench.report.numbers import measure
 from mtlbench.report.published import published, published_table
@@ -39,16 +40,20 @@ def build(study_folder: Path, *, images: bool = True) -> Path:
     study = read_study(study_folder)
     numbers = measure(study)
     others, unknown = published(study, numbers)
+    mattered = importances(study)
     tables = [
         tasks_table(study, numbers, tasks_notes(study, numbers)),
         *map(published_table, others),
         full_table(study, numbers, full_notes(study, numbers)),
+        *([] if mattered.empty else [importance_table(mattered)]),
     ]
     warnings = (*unknown, *numbers.warnings)
     with _swapped(study_folder / "report") as folder:
         _write_csv(folder / "table.csv", tidy_table(study, numbers))
         _write_csv(folder / "estimates.csv", numbers.estimates)
         _write_csv(folder / "comparisons.csv", numbers.comparisons)
+        if not mattered.empty:
+            _write_csv(folder / "importances.csv", mattered)
         _write(folder / "table.md", markdown.document(study.config.name, tables))
         _write(folder / "table.tex", latex.document(tables))
         drawn = draw_all(study, numbers, folder / "figures", images=images)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ SPLIT_KEYS = {"split", "split_seed", "validation", "test", "folds"}
 """Keys of `[data]` that say who is in which split."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StudyData:
     """Prepared arrays, and their cases with `split` (or `fold`) as used."""
 
@@ -28,12 +29,12 @@ class StudyData:
     cases: pd.DataFrame
     config: DataConfig
 
-    @property
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """What run hashes cover of the pixels and annotations."""
         return recipe_digest(self.prepared.recipe)
 
-    @property
+    @cached_property
     def split_identity(self) -> dict[str, Any]:
         """What run hashes cover of the split: the rule, and who is where."""
         column = "fold" if self.config.folds else "split"
@@ -44,12 +45,12 @@ class StudyData:
 
     def steps_per_epoch(self, batch_size: int, fold: int | None) -> int:
         """Whole batches of the training split, at least one."""
-        return max(1, self._sizes(fold)["train"] // batch_size)
+        return max(1, self._sizes[fold]["train"] // batch_size)
 
     def refuse_empty_splits(self) -> None:
         """Raise DataError where train, validation or test of any fold holds no case."""
-        for fold in range(self.config.folds) if self.config.folds else [None]:
-            for name, size in self._sizes(fold).items():
+        for fold, sizes in self._sizes.items():
+            for name, size in sizes.items():
                 if not size:
                     where = "" if fold is None else f" of fold {fold}"
                     raise DataError(
@@ -57,9 +58,13 @@ class StudyData:
                         f"holds none of the {self.cases['patient_id'].nunique()} patients"
                     )
 
-    def _sizes(self, fold: int | None) -> dict[str, int]:
-        cases = self.cases if fold is None else fold_split(self.cases, fold, self.config)
-        return {name: int((cases["split"] == name).sum()) for name in ("train", "val", "test")}
+    @cached_property
+    def _sizes(self) -> dict[int | None, dict[str, int]]:
+        sizes: dict[int | None, dict[str, int]] = {}
+        for fold in range(self.config.folds) if self.config.folds else [None]:
+            cases = self.cases if fold is None else fold_split(self.cases, fold, self.config)
+            sizes[fold] = {n: int((cases["split"] == n).sum()) for n in ("train", "val", "test")}
+        return sizes
 
 
 def load_data(

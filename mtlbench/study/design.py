@@ -6,8 +6,9 @@ so do strategies with the same first stage.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from pydantic import ValidationError
 
 from mtlbench.config import SCHEMA, Arm, RunConfig, StudyConfig, faults
 from mtlbench.errors import StudyError
-from mtlbench.records import RunFolder, canonical_json, digest
+from mtlbench.records import RunFolder, digest
 from mtlbench.study.data import StudyData
-from mtlbench.study.names import check_names, check_study
+from mtlbench.study.names import check_names, check_objectives, check_point, check_study
+from mtlbench.study.space import corners
+from mtlbench.study.space import plain as plain  # for those who read cells
 from mtlbench.training.strategies import STRATEGIES, Stage
 
 
@@ -29,26 +32,28 @@ class Cell:
     set: Mapping[str, Any]
     varied: Mapping[str, Any]
     config: RunConfig
+    trial: int | None = None
+    """The trial of a search that has found it."""
 
     @property
     def label(self) -> str:
-        """`arm`, or `arm [key=value, ...]` for a swept point."""
+        """`arm`, `arm [key=value, ...]` for a swept point, `arm [trial 12]` for a found one."""
+        if self.trial is not None:
+            return f"{self.arm} [trial {self.trial}]"
         values = ", ".join(f"{key}={plain(value)}" for key, value in self.varied.items())
         return f"{self.arm} [{values}]" if values else self.arm
 
-    def place(self, key: str) -> str:
-        """Where the study file says `key`: under the arm, else for all arms."""
-        return _place(key, self.arm, self.set, self.varied)
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
     """One training: its configuration, as hashed, and the optimisation steps of its whole chain."""
 
     config: Mapping[str, Any]
     steps: int
+    epochs: int
+    """Of its own stage."""
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """The run's name."""
         return digest(self.config)
@@ -70,7 +75,7 @@ class Row:
     run: Run
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Design:
     """All rows, and each run once, those that others start from first."""
 
@@ -82,12 +87,49 @@ class Design:
         """Every cell once, in the order of the study file."""
         return list({row.cell.label: row.cell for row in self.rows if row.cell}.values())
 
-    def users(self, name: str) -> list[str]:
-        """Labels of the cells that use a run, as their own or as the stage they start from."""
-        starts = {run.hash for run in self.runs.values() if run.starts_from == name} | {name}
-        return list(
-            dict.fromkeys(r.cell.label for r in self.rows if r.cell and r.run.hash in starts)
-        )
+    @cached_property
+    def users(self) -> Mapping[str, list[str]]:
+        """Labels of the cells that use each run, as their own or as the stage they start from."""
+        users: dict[str, dict[str, None]] = {name: {} for name in self.runs}
+        for row in self.rows:
+            if row.cell:
+                for name in filter(None, (row.run.hash, row.run.starts_from)):
+                    users[name][row.cell.label] = None
+        return {name: list(labels) for name, labels in users.items()}
+
+    @cached_property
+    def labels(self) -> Mapping[str, str]:
+        """What each run is called: its first cell, or what it is a stage of; its seed and fold."""
+        labels: dict[str, str] = {}
+        for row in self.rows:
+            name = row.cell.label if row.cell else f"stage of {', '.join(self.users[row.run.hash])}"
+            fold = "" if row.fold is None else f" fold {row.fold}"
+            labels.setdefault(row.run.hash, f"{name} seed {row.seed}{fold}")
+        return labels
+
+    @cached_property
+    def _groups(self) -> Mapping[str, list[str]]:
+        groups: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row.cell:
+                groups.setdefault(row.cell.label, []).append(row.run.hash)
+        return groups
+
+    def groups(self, name: str) -> list[list[str]]:
+        """The runs of each cell that has this run as its own; of a mere stage, itself."""
+        return [group for label in self.users[name] if name in (group := self._groups[label])] or [
+            [name]
+        ]
+
+    def of_arms(self, arms: Collection[str]) -> set[str]:
+        """The runs of some arms, with those that they start from."""
+        own = {row.run.hash for row in self.rows if row.cell and row.cell.arm in arms}
+        return own | {start for name in own if (start := self.runs[name].starts_from)}
+
+    def own_steps(self, name: str) -> int:
+        """Optimisation steps of the run's own stage."""
+        run = self.runs[name]
+        return run.steps - (self.runs[run.starts_from].steps if run.starts_from else 0)
 
     def states(self, folder: Path) -> dict[str, str]:
         """Each run's state, from the run folders."""
@@ -114,27 +156,40 @@ class Design:
 
 
 def expand(study: StudyConfig, source: str = "study") -> list[Cell]:
-    """Every cell of a study, validated.
+    """Every cell of a study, validated; an arm with `search` has none before its search is done.
+
+    Of a search, the corners of its space are validated.
 
     Raises:
         StudyError: one line per fault, with the dotted key it stands under.
     """
-    cells: list[Cell] = []
+    points: list[tuple[Arm, Cell]] = []
     errors: list[str] = []
     for arm in study.arms:
-        for values in itertools.product(*arm.vary.values()):
-            varied = dict(zip(arm.vary, values, strict=True))
+        for varied in _points(arm):
             try:
-                cells.append(Cell(arm.name, arm.set, varied, _resolve(study, arm, varied)))
-                STRATEGIES.get(cells[-1].config.strategy, _unknown)(cells[-1].config)
+                cell = Cell(arm.name, arm.set, varied, resolve(study, arm, varied))
+                STRATEGIES.get(cell.config.strategy, _unknown)(cell.config)
+                points.append((arm, cell))
             except StudyError as error:
                 errors += str(error).splitlines()
     errors += check_study(study)
-    for cell in cells:
-        errors += [f"{cell.place(key)}: {fault}" for key, fault in check_names(cell.config)]
+    for arm, cell in points:
+        named = [*check_names(cell.config), *check_point(arm, cell.varied, cell.config)]
+        errors += [f"{_place(key, arm, cell.varied)}: {fault}" for key, fault in named]
+        if arm.search and study.search:
+            errors += check_objectives(study.search, arm, cell.config)
     if errors:
         raise StudyError("\n".join(f"{source}: {line}" for line in dict.fromkeys(errors)))
-    return cells
+    return [cell for arm, cell in points if not arm.search]
+
+
+def _points(arm: Arm) -> Iterable[dict[str, Any]]:
+    """What an arm varies: every point of its grid, or the corners of its search."""
+    if arm.search:
+        return corners(arm)
+    grid = itertools.product(*arm.vary.values())
+    return (dict(zip(arm.vary, values, strict=True)) for values in grid)
 
 
 def build_design(study: StudyConfig, cells: list[Cell], data: StudyData) -> Design:
@@ -143,9 +198,9 @@ def build_design(study: StudyConfig, cells: list[Cell], data: StudyData) -> Desi
     runs: dict[str, Run] = {}
     folds = list(range(study.data.folds)) if study.data.folds else [None]
     for cell, fold, seed in itertools.product(cells, folds, study.seeds):
-        chain = _chain(study, cell.config, data, seed, fold)
-        runs |= {run.hash: run for run in chain}
-        rows.append(Row(cell, seed, fold, chain[-1]))
+        runs_of_cell = chain(study, cell.config, data, seed, fold)
+        runs |= {run.hash: run for run in runs_of_cell}
+        rows.append(Row(cell, seed, fold, runs_of_cell[-1]))
     named = {row.run.hash for row in rows}
     rows += [
         Row(None, run.config["seed"], run.config["fold"], run)
@@ -156,31 +211,30 @@ def build_design(study: StudyConfig, cells: list[Cell], data: StudyData) -> Desi
     return Design(tuple(rows), {run.hash: run for run in ordered})
 
 
-def plain(value: object) -> str:
-    """A swept value as a label: text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else canonical_json(value)
+def resolve(study: StudyConfig, arm: Arm, varied: Mapping[str, Any]) -> RunConfig:
+    """`[base]` and `[budget]`, with the arm's `set` and one point of its `vary` or `search` on top.
 
-
-def _resolve(study: StudyConfig, arm: Arm, varied: Mapping[str, Any]) -> RunConfig:
-    """`[base]` and `[budget]`, with the arm's `set` and one point of its `vary` on top."""
+    Raises:
+        StudyError: one line per fault, with the dotted key it stands under.
+    """
     if "budget" in study.base:
         raise StudyError("base.budget: unknown key: the budget is [budget], for all arms")
-    values = _flatten(study.base) | _flatten({"budget": study.budget.model_dump(exclude_none=True)})
-    own = {**_flatten(arm.set), **varied}
+    values = flatten(study.base) | flatten({"budget": study.budget.model_dump(exclude_none=True)})
+    own = {**flatten(arm.set), **varied}
     try:
         return RunConfig.model_validate(_nest(values | own))
     except ValidationError as error:
         lines = (line.partition(": ") for line in faults(error))
-        places = (f"{_place(key, arm.name, arm.set, varied)}: {fault}" for key, _, fault in lines)
+        places = (f"{_place(key, arm, varied)}: {fault}" for key, _, fault in lines)
         raise StudyError("\n".join(places)) from None
 
 
-def _place(key: str, arm: str, set_: Mapping[str, Any], varied: Mapping[str, Any]) -> str:
+def _place(key: str, arm: Arm, varied: Mapping[str, Any]) -> str:
     """The dotted key under which the study file says `key`, or a part of it."""
-    for group, keys in (("vary", varied), ("set", _flatten(set_))):
+    for group, keys in (("search" if arm.search else "vary", varied), ("set", flatten(arm.set))):
         for own in keys:
             if own == key or own.startswith(f"{key}.") or key.startswith(f"{own}."):
-                return f"arms.{arm}.{group}.{max(own, key, key=len)}"
+                return f"arms.{arm.name}.{group}.{max(own, key, key=len)}"
     return key if key.startswith("budget") else f"base.{key}"
 
 
@@ -189,15 +243,26 @@ def _unknown(config: RunConfig) -> tuple[Stage, ...]:
     return ()
 
 
-def _chain(
-    study: StudyConfig, config: RunConfig, data: StudyData, seed: int, fold: int | None
+def chain(
+    study: StudyConfig,
+    config: RunConfig,
+    data: StudyData,
+    seed: int,
+    fold: int | None,
+    **extra: Any,
 ) -> list[Run]:
-    """A run per stage of the strategy, each starting from the one before."""
+    """A run per stage of the strategy, each starting from the one before.
+
+    `extra` keys go into each run's hashed configuration: `predict = ["val"]` keeps a search's
+    trials from the test cases.
+    """
     stages = STRATEGIES[config.strategy](config)
+    per_epoch = data.steps_per_epoch(config.optim.batch_size, fold)
     runs: list[Run] = []
     steps = 0
+    ranks = study.resources.gpus_per_run
     for end, stage in enumerate(stages, start=1):
-        steps += stage.total_steps(data.steps_per_epoch(config.optim.batch_size, fold))
+        steps += stage.total_steps(per_epoch)
         runs.append(
             Run(
                 {
@@ -207,11 +272,14 @@ def _chain(
                     "seed": seed,
                     "fold": fold,
                     "threads": study.resources.threads,
+                    **({"gpus_per_run": ranks} if ranks > 1 else {}),
+                    **extra,
                     **_used(config, stage),
                     "stages": [asdict(s) for s in stages[:end]],
                     "starts_from": runs[-1].hash if runs else None,
                 },
                 steps,
+                stage.total_epochs(per_epoch),
             )
         )
     return runs
@@ -224,12 +292,12 @@ def _used(config: RunConfig, stage: Stage) -> dict[str, Any]:
     return values | {"loss": loss if stage.seg_weight else {}}
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested tables and dotted keys alike become dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat

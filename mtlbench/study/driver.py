@@ -1,163 +1,164 @@
-"""The one driver of a study: it asks Optuna, hands runs to an executor, and tells what came out.
+"""The one driver of a study: an agenda says what to compute, an executor computes it.
 
-The driver may be killed at any moment. The next one goes on with what is not complete on disk, from
-its checkpoints; what is complete is never touched.
+A run is started in `_start`, recorded by whoever computes it (`training/run.py`, in the run's
+folder), and judged in `_end`: complete and pruned are final; failed is tried again as often as
+`[resources] retries` allows; anything else means that the process which computed it is gone, and it
+goes on from its checkpoint. The driver may be killed at any moment: the next one goes on with what
+is not complete on disk.
 """
 
-import os
-import socket
+import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from mtlbench.config import ResourcesConfig
-from mtlbench.errors import BusyError
-from mtlbench.records import RunFolder, read_json, write_json
-from mtlbench.study.data import StudyData
-from mtlbench.study.design import Design
-from mtlbench.study.executors.base import Epoch, Event, Executor, Lost
-from mtlbench.study.progress import Progress
-from mtlbench.study.store import Store
+from mtlbench.records import RunFolder
+from mtlbench.study.agenda import Agenda
+from mtlbench.study.design import Run
+from mtlbench.study.executors import Ended, Executor
+from mtlbench.study.listeners import Listeners
+from mtlbench.study.retry import given_up
+from mtlbench.study.watch import Watch
+from mtlbench.training.contact import ask_to_stop
 from mtlbench.training.run import Task
 
-LOST_ATTEMPTS = 3
-"""How often one driver starts a run whose worker keeps dying."""
-POLL_S = 1.0
-
-
-@dataclass(slots=True)
-class _Queue:
-    """Runs on their way: asked of Optuna, held back for the run they start from, or computing."""
-
-    trial: dict[str, int] = field(default_factory=dict)
-    held: deque[str] = field(default_factory=deque)
-    running: set[str] = field(default_factory=set)
-    lost: dict[str, int] = field(default_factory=dict)
+POLL_S = 0.5
+FINAL = ("complete", "pruned")
 
 
 class Driver:
-    """Computes what a study still lacks."""
+    """Computes what an agenda asks for."""
 
     def __init__(
-        self, folder: Path, design: Design, data: StudyData, store: Store, executor: Executor,
-        progress: Progress, resources: ResourcesConfig,
+        self, folder: Path, prepared: Path, agenda: Agenda, executor: Executor,
+        listeners: Listeners, resources: ResourcesConfig,
     ) -> None:  # fmt: skip
-        """`folder` is results/<study>, held by `hold`."""
+        """`folder` is results/<study>, held by `hold`; `prepared` the data's folder."""
         self._folder = folder
-        self._design = design
-        self._data = data
-        self._store = store
+        self._prepared = prepared
+        self._agenda = agenda
         self._executor = executor
-        self._progress = progress
+        self._listeners = listeners
         self._resources = resources
-        self._queue = _Queue()
+        self._again: deque[Run] = deque()
+        self._busy: dict[str, Run] = {}
+        """What the executor computes."""
+        self._foreign: dict[str, Run] = {}
+        """What a process computes that a dead driver has left: waited for, never doubled."""
+        self._watch: dict[str, Watch] = {}
+        self._lost: dict[str, int] = {}
+        self._looked_at = 0.0
 
     def run(self) -> dict[str, str]:
-        """Compute until every run is complete or has failed; return the failures' reasons."""
+        """Compute until the agenda is done; return the runs that failed, with their reasons."""
         failures: dict[str, str] = {}
         while True:
-            self._fill(failures)
-            if not self._queue.running:
+            self._fill()
+            if not self._busy and not self._foreign:
                 return failures
-            for event in self._executor.events(POLL_S):
-                self._handle(event, failures)
-            self._progress.tick()
+            for ended in self._executor.wait(POLL_S):
+                self._end(ended, failures)
+            self._look(failures)
+            self._listeners.tick(self._agenda.work)
 
-    def _fill(self, failures: dict[str, str]) -> None:
+    def _fill(self) -> None:
         """Start runs until the executor is full or none is ready."""
-        waiting: list[str] = []
-        while len(self._queue.running) < self._executor.slots and (name := self._next()):
-            start = self._design.runs[name].starts_from
-            if start in failures:
-                reason = f"{start}, which it starts from, failed"
-                self._fail(name, reason, failures)
-            elif start is not None and self._state(start) != "complete":
-                waiting.append(name)
-            else:
-                self._submit(name)
-        self._queue.held.extendleft(reversed(waiting))
+        while len(self._busy) < self._executor.slots:
+            run = self._again.popleft() if self._again else self._agenda.next()
+            if run is None:
+                return
+            self._start(run)
 
-    def _next(self) -> str | None:
-        if self._queue.held:
-            return self._queue.held.popleft()
-        asked = self._store.ask()
-        if asked is None:
-            return None
-        number, name = asked
-        self._queue.trial[name] = number
-        return name
-
-    def _submit(self, name: str) -> None:
-        self._queue.running.add(name)
-        self._progress.started(name)
+    def _start(self, run: Run) -> None:
+        path = self._path(run.hash)
+        self._watch.setdefault(run.hash, Watch(path)).begin()
+        self._listeners.begun(run, self._agenda.label(run.hash))
+        if RunFolder(path).state() == "running":
+            self._foreign[run.hash] = run
+            return
+        self._busy[run.hash] = run
         self._executor.submit(
             Task(
-                folder=self._folder / "runs" / name,
-                prepared=self._data.prepared.root,
+                folder=path,
+                prepared=self._prepared,
                 cases=self._folder / "cases.csv",
-                config=self._design.runs[name].config,
-                device="cpu",
+                config=run.config,
+                devices=(),
                 resources=self._resources,
             )
         )
 
-    def _handle(self, event: Event, failures: dict[str, str]) -> None:
-        name = event.run
-        if isinstance(event, Epoch):
-            self._progress.epoch(name, event.row, event.epochs)
+    def _look(self, failures: dict[str, str]) -> None:
+        """Read what the runs have written since, and kill those that hang."""
+        if time.monotonic() - self._looked_at < POLL_S:
             return
-        self._queue.running.discard(name)
-        if isinstance(event, Lost):
-            self._queue.lost[name] = self._queue.lost.get(name, 0) + 1
-            if self._queue.lost[name] < LOST_ATTEMPTS:
-                self._progress.note(f"{name}: {event.reason}; starting it again")
-                self._queue.held.append(name)
-                return
-            reason: str | None = f"{event.reason}, {LOST_ATTEMPTS} times"
+        self._looked_at = time.monotonic()
+        for name in [*self._busy, *self._foreign]:
+            self._read(name)
+        for name in self._busy:
+            silent_s = self._watch[name].silent_s()
+            if silent_s > 60 * self._resources.hung_minutes:
+                self._listeners.note(f"{name}: no sign of life for {silent_s:.0f} s; killing it")
+                self._executor.kill(name)
+        for name in list(self._foreign):
+            if RunFolder(self._path(name)).state() != "running":
+                self._end(Ended(name, "the process that computed it has ended"), failures)
+
+    def _read(self, name: str) -> None:
+        run = self._busy.get(name) or self._foreign[name]
+        for row in self._watch[name].new_rows():
+            self._listeners.epoch(run, row)
+            if self._agenda.epoch(name, row):
+                ask_to_stop(self._path(name))
+
+    def _end(self, ended: Ended, failures: dict[str, str]) -> None:
+        name = ended.run
+        self._read(name)
+        run = self._busy.pop(name, None) or self._foreign.pop(name)
+        folder = RunFolder(self._path(name))
+        state = folder.state()
+        if state in FINAL:
+            self._close(run, None, failures)
+        elif state == "failed":
+            record = folder.record()
+            if given_up(record, self._resources.retries):
+                self._close(run, record["error"], failures)
+            else:
+                self._retry(run, record["error"])
+        elif self._keeps_dying(name):
+            reason = f"{ended.reason}, {self._lost[name]} times"
+            self._fail(folder, reason)
+            self._close(run, reason, failures)
         else:
-            reason = event.error
-        if reason is None:
-            self._store.tell(self._queue.trial.pop(name), name)
-            self._progress.finished(name)
-        else:
-            self._fail(name, reason, failures)
+            self._retry(run, str(ended.reason))
 
-    def _fail(self, name: str, reason: str, failures: dict[str, str]) -> None:
-        folder = RunFolder(self._folder / "runs" / name)
-        if folder.state() != "failed":
-            folder.write_record(folder.record() | {"state": "failed", "error": reason})
-        self._store.tell(self._queue.trial.pop(name), name)
-        failures[name] = reason
-        self._progress.failed(name, reason)
+    def _retry(self, run: Run, reason: str) -> None:
+        self._listeners.note(f"{run.hash}: {reason}; starting it again")
+        self._again.append(run)
 
-    def _state(self, name: str) -> str:
-        return RunFolder(self._folder / "runs" / name).state()
+    def _keeps_dying(self, name: str) -> bool:
+        """Count a death; those between which the run got further are forgiven."""
+        watch = self._watch[name]
+        self._lost[name] = 1 if watch.got_further else self._lost.get(name, 0) + 1
+        watch.got_further = False
+        return self._lost[name] > self._resources.retries
 
+    def _close(self, run: Run, failure: str | None, failures: dict[str, str]) -> None:
+        """Tell the agenda, and fail those that start from a run that has failed."""
+        followers = self._agenda.ended(run.hash, failure)
+        for name, reason in followers.items():
+            self._fail(RunFolder(self._path(name)), reason)
+        if failure is not None:
+            followers = {run.hash: failure, **followers}
+        for name, reason in followers.items():
+            self._listeners.note(f"{self._agenda.label(name)} ({name}) failed: {reason}")
+        failures |= followers
+        self._listeners.ended(run, RunFolder(self._path(run.hash)).record(), self._agenda.work)
+        del self._watch[run.hash]
 
-@contextmanager
-def hold(folder: Path) -> Iterator[None]:
-    """Be the only driver of a study while the block runs.
+    def _fail(self, folder: RunFolder, reason: str) -> None:
+        record = {"attempts": 0, "failures": 0} | folder.record()
+        folder.write_record(record | {"state": "failed", "error": reason})
 
-    Raises:
-        BusyError: another process drives it; its pid and host are named.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    holder = folder / "driver.json"
-    lock = FileLock(folder / "driver.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        who = read_json(holder) if holder.exists() else {"pid": "unknown", "host": "unknown"}
-        raise BusyError(
-            f"{folder}: is being driven by pid {who['pid']} on host {who['host']}"
-        ) from None
-    try:
-        write_json(holder, {"pid": os.getpid(), "host": socket.gethostname()})
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
+    def _path(self, name: str) -> Path:
+        return self._folder / "runs" / name

@@ -1,10 +1,11 @@
 """Names and files in a study, checked against the dicts and folders that they point into."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from mtlbench.analysis.published import load_published
-from mtlbench.config import RunConfig, StudyConfig
+from mtlbench.config import Arm, RunConfig, SearchConfig, StudyConfig
 from mtlbench.data.adapters import ADAPTERS
 from mtlbench.data.split import check_split_config
 from mtlbench.errors import StudyError
@@ -48,6 +49,42 @@ def check_names(config: RunConfig) -> Iterator[tuple[str, str]]:
     weights = config.model.weights
     if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
         yield "model.weights", f"must be 'none', 'imagenet' or a file, but got {weights!r}"
+
+
+def check_point(
+    arm: Arm, params: Mapping[str, Any], config: RunConfig
+) -> Iterator[tuple[str, str]]:
+    """Yield (dotted key, what must hold) per range of whole numbers of a key that is not whole."""
+    for key, value in params.items():
+        space = arm.search.get(key)
+        if space is None or space.choices is not None or not space.whole:
+            continue
+        found: Any = config.model_dump(by_alias=True)
+        for part in key.split("."):
+            found = found[part]
+        if type(found) is not type(value):
+            yield (
+                key,
+                (
+                    "low and high must be written with a decimal point, since the key is "
+                    f"continuous, but got {space.low} and {space.high}"
+                ),
+            )
+
+
+def check_objectives(search: SearchConfig, arm: Arm, config: RunConfig) -> Iterator[str]:
+    """Yield a line per objective whose task a point of the arm's space does not train."""
+    if config.strategy not in STRATEGIES:
+        return
+    stages = STRATEGIES[config.strategy](config)
+    for metric in search.objectives:
+        is_auc = metric == "val.auc"
+        if not any(stage.cls_weight if is_auc else stage.seg_weight for stage in stages):
+            yield (
+                f"search.objective: {metric} must be defined in all of a search, but arm "
+                f"{arm.name!r} reaches strategy {config.strategy!r} with "
+                f"loss.lambda = {config.loss.lambda_:g}, which does not train its task"
+            )
 
 
 def _unknown(name: str, known: Collection[str]) -> str | None:

@@ -1,7 +1,7 @@
 """A study being run: its file read, its data prepared, its design laid out, its runs computed."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,18 @@ from rich.progress import Progress as Bars
 from mtlbench.config import StudyConfig, load_study
 from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder, atomic_path, write_csv, write_json, write_text
+from mtlbench.study.ablation import Ablation
+from mtlbench.study.changes import pairs_of, refuse_changes
 from mtlbench.study.data import StudyData, load_data
 from mtlbench.study.design import Design, build_design, expand
-from mtlbench.study.driver import Driver, hold
-from mtlbench.study.executors import EXECUTORS
+from mtlbench.study.driver import Driver
+from mtlbench.study.executors import EXECUTORS, Executor, Places
+from mtlbench.study.listeners import Listeners
+from mtlbench.study.lock import hold
+from mtlbench.study.models import has_model
 from mtlbench.study.progress import LiveProgress, PlainProgress
-from mtlbench.study.store import Store
+from mtlbench.study.store import SQLITE, Store
+from mtlbench.study.trackers import TRACKERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,19 @@ class Session:
     design: Design
     folder: Path
     """results/<study>."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Places and limits of one `study run`; none of them changes a result."""
+
+    places: Places
+    executor: str = "local"
+    store: str | None = None
+    """URL of an Optuna storage; None: `optuna.db` in the results folder."""
+    trackers: Sequence[str] = ()
+    only: Sequence[str] = ()
+    """Arms to compute; none named: all."""
 
 
 def open_session(
@@ -52,56 +71,88 @@ def open_session(
     return Session(source, study, data, build_design(study, cells, data), results / study.name)
 
 
-def drive(session: Session, devices: list[str], executor: str, console: Console) -> dict[str, str]:
+def drive(session: Session, options: Options, console: Console) -> dict[str, str]:
     """Compute what the study lacks; return the runs that failed, with their reasons.
 
     Raises:
         BusyError: another driver holds the study.
+        StudyError: what has begun is no longer what the study file says.
     """
     with hold(session.folder):
+        refuse_changes(session.folder, pairs_of(session.folder, session.design))
         _write_study(session)
-        for name in session.design.runs:
-            RunFolder(session.folder / "runs" / name).reopen_if_damaged()
-        states = session.design.states(session.folder)
-        missing = sum(state != "complete" for state in states.values())
+        _reopen(session.folder, session.design)
+        missing = _missing(session, options.only)
         if not missing:
             return {}
-        workers = EXECUTORS[executor](devices[:missing])
-        style = LiveProgress if console.is_terminal else PlainProgress
-        progress = style(console, session.design, states)
+        executor = EXECUTORS[options.executor](
+            options.places[:missing], session.study.resources, session.folder
+        )
         try:
-            store = Store(session.folder / "optuna.db", session.study.name, session.design)
-            return Driver(
-                session.folder,
-                session.design,
-                session.data,
-                store,
-                workers,
-                progress,
-                session.study.resources,
-            ).run()
+            return _compute(session, options, executor, console)
         finally:
-            workers.close()
-            if isinstance(progress, LiveProgress):
-                progress.close()
+            executor.close()
 
 
-def choose_devices(device: str, jobs: int | None, threads: int) -> list[str]:
-    """A device per worker: all GPUs, one run each, or a CPU's cores by threads.
+def _compute(
+    session: Session, options: Options, executor: Executor, console: Console
+) -> dict[str, str]:
+    study, folder = session.study, session.folder
+    url = options.store or f"{SQLITE}{folder / 'optuna.db'}"
+    store = Store(url, study.name, session.design, folder)
+    trackers = [TRACKERS[name](folder, study.name) for name in options.trackers]
+    progress = LiveProgress(console) if console.is_terminal else PlainProgress(console)
+    listeners = Listeners(progress, trackers)
+    agenda = Ablation(session.design, folder, store, study, options.only)
+    driver = Driver(
+        folder, session.data.prepared.root, agenda, executor, listeners, study.resources
+    )
+    try:
+        return agenda.failures | driver.run()
+    finally:
+        listeners.close()
+
+
+def choose_devices(device: str, jobs: int | None, threads: int, per_run: int = 1) -> Places:
+    """The devices of each slot: all GPUs, `per_run` for a run, or a CPU's cores by threads.
 
     Raises:
-        StudyError: the device does not exist on this machine.
+        StudyError: the device does not exist on this machine, or there are too few for a run.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
-        return ["cpu"] * (jobs or max(1, (os.cpu_count() or 1) // threads))
-    count = torch.cuda.device_count()
-    known = [f"cuda:{index}" for index in range(count)]
+        slots = max(1, (os.cpu_count() or 1) // (threads * per_run))
+        return [("cpu",) * per_run] * (jobs or slots)
+    known = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     wanted = known if device == "cuda" else [device]
     if not wanted or not set(wanted) <= set(known):
         raise StudyError(f"--device must be auto, cpu or one of {known}, but got {device!r}")
-    return [wanted[index % len(wanted)] for index in range(jobs or len(wanted))]
+    if len(wanted) < per_run:
+        raise StudyError(
+            f"resources.gpus_per_run must be at most the GPUs there are, {len(wanted)}, "
+            f"but got {per_run}"
+        )
+    groups = [tuple(wanted[i : i + per_run]) for i in range(0, len(wanted) - per_run + 1, per_run)]
+    return [groups[index % len(groups)] for index in range(jobs or len(groups))]
+
+
+def _missing(session: Session, only: Sequence[str]) -> int:
+    """How many runs are still to be computed."""
+    states = session.design.states(session.folder)
+    wanted = session.design.of_arms(only) if only else set(states)
+    return sum(states[name] != "complete" for name in wanted)
+
+
+def _reopen(folder: Path, design: Design) -> None:
+    """Take back that a run is complete: its files are damaged, or its weights gone and needed."""
+    for name, run in reversed(list(design.runs.items())):
+        own = RunFolder(folder / "runs" / name)
+        own.reopen_if_damaged()
+        if run.starts_from and own.state() != "complete":
+            start = RunFolder(folder / "runs" / run.starts_from)
+            if start.state() == "complete" and not has_model(start):
+                start.write_record(start.record() | {"state": "interrupted"})
 
 
 def _write_study(session: Session) -> None:

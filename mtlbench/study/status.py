@@ -14,39 +14,25 @@ def plan(rows: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
     """Counts and a row per line of cells.csv, as `study plan --json` prints them.
 
     `shares` of a row lists the other cells that use its run, as their own or as the stage that
-    they start from.
+    they start from. `trials` counts what each arm's search has asked, by state.
     """
     lines = list(rows)
-    records = {row["hash"]: RunFolder(folder / "runs" / row["hash"]) for row in lines}
-    states = {name: record.state() for name, record in records.items()}
-    users: dict[str, list[str]] = {name: [] for name in records}
+    runs = {row["hash"]: RunFolder(folder / "runs" / row["hash"]).look() for row in lines}
+    users: dict[str, dict[str, None]] = {name: {} for name in runs}
     for row in lines:
         for name in filter(None, (row["hash"], row["starts_from"])):
-            if row["cell"] and row["cell"] not in users[name]:
-                users[name].append(row["cell"])
-    counts = Counter(states.values())
+            if row["cell"]:
+                users[name][row["cell"]] = None
+    counts = Counter(state for state, _ in runs.values())
     return {
         "cells": len({row["cell"] for row in lines if row["cell"]}),
-        "runs": len(records),
+        "runs": len(runs),
         "done": counts["complete"],
         "shared": sum(len(cells) > 1 for cells in users.values()),
         "running": counts["running"],
         "failed": counts["failed"],
-        "rows": [
-            {
-                "arm": row["arm"] or "",
-                "cell": row["cell"] or "",
-                "hash": row["hash"],
-                "seed": int(row["seed"]),
-                "fold": None if row["fold"] in (None, "") else int(row["fold"]),
-                "state": states[row["hash"]],
-                "shares": [cell for cell in users[row["hash"]] if cell != row["cell"]],
-                "steps": int(row["steps"]),
-                "attempts": records[row["hash"]].record().get("attempts", 0),
-                "error": records[row["hash"]].record().get("error"),
-            }
-            for row in lines
-        ],
+        "trials": _trials(folder),
+        "rows": [_row(row, *runs[row["hash"]], list(users[row["hash"]])) for row in lines],
     }
 
 
@@ -61,3 +47,61 @@ def status(folder: Path) -> dict[str, Any]:
         raise StudyError(f"{folder}: must be the results folder of a study, with a cells.csv")
     with path.open(encoding="utf-8", newline="") as stream:
         return plan(csv.DictReader(stream), folder)
+
+
+def by_cell(plan: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The rows of a plan gathered by cell, for the screen."""
+    cells: dict[str, list[Mapping[str, Any]]] = {}
+    for row in plan["rows"]:
+        cells.setdefault(row["cell"] or "(a stage)", []).append(row)
+    return [
+        {
+            "cell": cell,
+            "runs": str(len(rows)),
+            "state": _states(rows),
+            "steps": _range([row["steps"] for row in rows]),
+            "shared with": ", ".join(dict.fromkeys(c for row in rows for c in row["shares"])),
+        }
+        for cell, rows in cells.items()
+    ]
+
+
+def _row(
+    row: Mapping[str, Any], state: str, record: Mapping[str, Any], cells: list[str]
+) -> dict[str, Any]:
+    return {
+        "arm": row["arm"] or "",
+        "cell": row["cell"] or "",
+        "hash": row["hash"],
+        "seed": int(row["seed"]),
+        "fold": None if row["fold"] in (None, "") else int(row["fold"]),
+        "state": state,
+        "shares": [cell for cell in cells if cell != row["cell"]],
+        "steps": int(row["steps"]),
+        "attempts": record.get("attempts", 0),
+        "error": record.get("error"),
+    }
+
+
+def _trials(folder: Path) -> dict[str, dict[str, int]]:
+    """Of each arm that is searched, its trials by state; empty where nothing is searched."""
+    path = folder / "trials.csv"
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as stream:
+        counts: dict[str, Counter[str]] = {}
+        for row in csv.DictReader(stream):
+            counts.setdefault(row["arm"], Counter())[row["state"]] += 1
+    return {arm: dict(states) for arm, states in counts.items()}
+
+
+def _states(rows: list[Mapping[str, Any]]) -> str:
+    counts = Counter(row["state"] for row in rows)
+    if len(counts) == 1:
+        return str(rows[0]["state"])
+    return ", ".join(f"{count} {state}" for state, count in counts.items())
+
+
+def _range(values: list[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"

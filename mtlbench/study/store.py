@@ -1,16 +1,17 @@
 """The Optuna study: an index of the run folders, which are the truth.
 
-One trial per run. Its two values are the validation AUC and the validation Dice of the lesions; a
-task that an arm does not train counts as no prediction at all: AUC 0.5, Dice 0.
+One trial per run that has begun. Its two values are the validation AUC and the validation Dice of
+the lesions; a task that an arm does not train counts as no prediction at all: AUC 0.5, Dice 0.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+import sqlalchemy
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import DatabaseError
 
@@ -19,112 +20,123 @@ from mtlbench.study.design import Design, Row, plain
 
 METRICS = {"auc": 0.5, "dice_lesions": 0.0}
 """Validation metrics of a trial, and what stands for one that is not defined."""
+SQLITE = "sqlite:///"
+Directions = list[Literal["minimize", "maximize"]]
 
 
 class Store:
-    """Trials of a study, asked and told by the one driver."""
+    """The trials of a design, written by the one driver and never read for a decision."""
 
-    def __init__(self, path: Path, name: str, design: Design) -> None:
-        """Open or make the SQLite store and bring it in line with the run folders."""
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._folder = path.parent
+    def __init__(self, url: str, name: str, design: Design, folder: Path) -> None:
+        """Open or make the store and bring it in line with the run folders below `folder`."""
+        self._folder = folder
         self._design = design
         self._rows = _rows_by_run(design)
         self._space = _space(design)
-        self._study = _open(path, name, self._space)
+        self._study = open_study(url, name, ["maximize"] * len(METRICS), self._fits)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.set_metric_names([f"validation {metric}" for metric in METRICS])
+        self._number: dict[str, int] = {}
+        """Trials of runs that are being computed."""
+        self._count = 0
         self._reconcile()
 
-    def ask(self) -> tuple[int, str] | None:
-        """The next queued trial's number and the run it stands for; None when none waits.
+    def begun(self, name: str) -> None:
+        """Show a run as running."""
+        if name not in self._number:
+            self._number[name] = self._add(name, TrialState.RUNNING)
 
-        A queued trial whose run is complete by now, or no longer in the study, is closed.
-        """
-        while self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            trial = self._study.ask(self._space)
-            name = str(trial.user_attrs["run"])
-            if name in self._rows and RunFolder(self._folder / "runs" / name).state() != "complete":
-                return trial.number, name
-            self._study.tell(trial.number, state=TrialState.FAIL)
-        return None
-
-    def tell(self, number: int, name: str) -> None:
-        """Close a trial by what its run folder says: complete, or failed."""
+    def ended(self, name: str) -> None:
+        """Close a run's trial by what its folder says: complete, or failed."""
+        if name not in self._number:
+            return
         folder = RunFolder(self._folder / "runs" / name)
+        number = self._number.pop(name)
         if folder.state() == "complete":
             self._study.tell(number, _values(folder.record()["validation"]))
         else:
             self._study.tell(number, state=TrialState.FAIL)
 
-    def enqueue(self, name: str) -> None:
-        """Put a run in the queue."""
-        self._study.enqueue_trial(self._params(name), user_attrs=self._attributes(name))
-
     def _reconcile(self) -> None:
-        """Close the trials a dead driver left running; queue or add each run that has none."""
-        for trial in self._trials(TrialState.RUNNING):
-            self.tell(trial.number, trial.user_attrs["run"])
-        done = {trial.user_attrs["run"] for trial in self._trials(TrialState.COMPLETE)}
-        waiting = {trial.user_attrs["run"] for trial in self._trials(TrialState.WAITING)}
+        """Take over the trials that a dead driver left open; add what is complete and absent."""
+        done: set[str] = set()
+        trials = self._study.get_trials(deepcopy=False)
+        self._count = len(trials)
+        for trial in trials:
+            name = str(trial.user_attrs.get("run"))
+            if trial.state == TrialState.COMPLETE:
+                done.add(name)
+            elif trial.state == TrialState.RUNNING and name in self._rows:
+                self._number[name] = trial.number
+            elif trial.state == TrialState.RUNNING:
+                self._study.tell(trial.number, state=TrialState.FAIL)
         for name, state in self._design.states(self._folder).items():
-            if state == "complete" and name not in done:
-                self._study.add_trial(self._finished(name))
-            elif state != "complete" and name not in waiting:
-                self.enqueue(name)
+            if state == "complete" and name in self._number:
+                self.ended(name)
+            elif state == "complete" and name not in done:
+                self._add(name, TrialState.COMPLETE)
 
-    def _trials(self, state: TrialState) -> list[FrozenTrial]:
-        return self._study.get_trials(deepcopy=False, states=(state,))
+    def _add(self, name: str, state: TrialState) -> int:
+        """Add a trial; its number, counted here because asking for it reads them all."""
+        self._study.add_trial(self._trial(name, state))
+        self._count += 1
+        return self._count - 1
 
-    def _finished(self, name: str) -> FrozenTrial:
-        record = RunFolder(self._folder / "runs" / name).record()
-        params = self._params(name)
-        return create_trial(
-            values=_values(record["validation"]),
-            params=params,
-            distributions={key: self._space[key] for key in params},
-            user_attrs=self._attributes(name),
-        )
+    def _fits(self, trial: FrozenTrial) -> bool:
+        return trial.distributions == self._space and trial.state != TrialState.WAITING
 
-    def _params(self, name: str) -> dict[str, Any]:
-        return _params(self._rows[name], self._space)
-
-    def _attributes(self, name: str) -> dict[str, Any]:
+    def _trial(self, name: str, state: TrialState) -> FrozenTrial:
+        params = dict.fromkeys(self._space, "-") | _coordinates(self._rows[name])
+        values = None
+        if state == TrialState.COMPLETE:
+            record = RunFolder(self._folder / "runs" / name).record()
+            values = _values(record["validation"])
         run = self._design.runs[name]
-        return {
+        attributes = {
             "run": name,
             "folder": f"runs/{name}",
-            "cells": self._design.users(name),
+            "cells": self._design.users[name],
             "steps": run.steps,
             "starts_from": run.starts_from,
         }
+        return create_trial(
+            state=state, values=values, params=params, distributions=self._space,
+            user_attrs=attributes,
+        )  # fmt: skip
 
 
-def _open(path: Path, name: str, space: Mapping[str, BaseDistribution]) -> optuna.Study:
-    """The study of that name; made anew where it is damaged or its trials are of another design."""
-    url = f"sqlite:///{path}"
+def open_study(
+    url: str, name: str, directions: Directions, fits: Callable[[FrozenTrial], bool]
+) -> optuna.Study:
+    """The study of that name; made anew where it is damaged or holds a trial that does not fit."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study = _create(url, name)
+        study = _create(url, name, directions)
     except DatabaseError:
+        if not url.startswith(SQLITE):
+            raise
+        path = Path(url.removeprefix(SQLITE))
         path.replace(path.with_name(f"{path.name}.damaged"))
-        study = _create(url, name)
-    for trial in study.get_trials(deepcopy=False):
-        if trial.distributions and trial.distributions != space:
-            optuna.delete_study(study_name=name, storage=url)
-            return _create(url, name)
-    return study
+        study = _create(url, name, directions)
+    if all(fits(trial) for trial in study.get_trials(deepcopy=False)):
+        return study
+    optuna.delete_study(study_name=name, storage=url)
+    return _create(url, name, directions)
 
 
-def _create(url: str, name: str) -> optuna.Study:
-    study = optuna.create_study(
-        storage=url,
-        study_name=name,
-        directions=["maximize"] * len(METRICS),
-        sampler=optuna.samplers.RandomSampler(seed=0),
-        load_if_exists=True,
+def _create(url: str, name: str, directions: Directions) -> optuna.Study:
+    storage = optuna.storages.RDBStorage(url)
+    if url.startswith(SQLITE):  # an index need not survive a power cut: it is made again
+        sqlalchemy.event.listen(storage.engine, "connect", _without_fsync)
+        storage.engine.dispose()
+    return optuna.create_study(
+        storage=storage, study_name=name, directions=directions, load_if_exists=True
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names([f"validation {metric}" for metric in METRICS])
-    return study
+
+
+def _without_fsync(connection: Any, _: object) -> None:
+    connection.execute("PRAGMA synchronous=OFF")
 
 
 def _rows_by_run(design: Design) -> dict[str, Row]:
@@ -136,12 +148,19 @@ def _rows_by_run(design: Design) -> dict[str, Row]:
 
 
 def _space(design: Design) -> dict[str, BaseDistribution]:
-    """Every coordinate of the design as a categorical; `-` where a row has none."""
+    """The seeds, and every other coordinate as a categorical; `-` where a row has none.
+
+    Seeds are integers: each trial carries its whole space, and a list of 10,000 would be dear.
+    """
+    seeds = [row.seed for row in design.rows]
     columns: dict[str, dict[Any, None]] = {}
     for row in design.rows:
         for key, value in _coordinates(row).items():
-            columns.setdefault(key, {"-": None} if key not in ("arm", "seed") else {})[value] = None
-    return {key: CategoricalDistribution(list(values)) for key, values in columns.items()}
+            columns.setdefault(key, {"-": None} if key != "arm" else {})[value] = None
+    space: dict[str, BaseDistribution] = {
+        key: CategoricalDistribution(list(values)) for key, values in columns.items()
+    }
+    return space | {"seed": IntDistribution(min(seeds), max(seeds))}
 
 
 def _coordinates(row: Row) -> dict[str, Any]:
@@ -152,10 +171,6 @@ def _coordinates(row: Row) -> dict[str, Any]:
     }
     fold = {} if row.fold is None else {"fold": row.fold}
     return {"arm": row.cell.arm if row.cell else "(stage)", "seed": row.seed} | fold | values
-
-
-def _params(row: Row, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
-    return dict.fromkeys(space, "-") | _coordinates(row)
 
 
 def _values(validation: Mapping[str, float | None]) -> list[float]:

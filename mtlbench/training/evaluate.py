@@ -1,5 +1,8 @@
 """What a model says of some cases: scores, pixel counts, losses.
 
+Every rank of a run evaluates all cases by itself: nothing is exchanged, so nobody waits for another
+or needs the other's numbers; only the first rank's are written and decided upon.
+
 N = cases, B = batch, K = classes, H W = image size.
 """
 

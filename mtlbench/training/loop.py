@@ -11,6 +11,7 @@ from mtlbench.data.resident import Cohort
 from mtlbench.models.network import JointNet
 from mtlbench.training.checkpoint import Checkpoints, Progress
 from mtlbench.training.evaluate import evaluate
+from mtlbench.training.ranks import ALONE, Ranks
 from mtlbench.training.state import Keeper, Row, TrainingState
 from mtlbench.training.strategies import Stage
 from mtlbench.training.tasks import Tasks
@@ -21,10 +22,6 @@ HISTORY = (
 )  # fmt: skip
 
 
-class DivergedError(RuntimeError):
-    """The loss is no longer a finite number."""
-
-
 def train(
     model: JointNet,
     cohort: Cohort,
@@ -33,16 +30,17 @@ def train(
     optim: OptimConfig,
     augment: AugmentConfig,
     seed: int,
-    on_epoch: Callable[[Row, int], None],
+    on_epoch: Callable[[Row], None],
     checkpoints: Checkpoints | None = None,
+    ranks: Ranks = ALONE,
 ) -> Progress:
     """Train one stage in place, from its newest checkpoint on; return what came of it.
 
-    `on_epoch` gets each epoch's row of `history.csv` and the stage's number of epochs, also those
-    of epochs before the checkpoint.
+    `on_epoch` gets each epoch's row of `history.csv`, also those of epochs before the checkpoint.
+    `ranks` do the same steps at the same time, each with its part of a batch.
 
     Raises:
-        DivergedError: the mean loss of an epoch is NaN or infinite.
+        DivergedError: the loss or the weights are no longer finite.
         Stopped: a signal came; a checkpoint is written.
     """
     per_epoch = cohort.steps_per_epoch(optim.batch_size)
@@ -50,10 +48,11 @@ def train(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=optim.lr, weight_decay=optim.weight_decay, fused=True
     )
+    net = ranks.wrap(model)
     state = TrainingState(model, optimizer, Keeper(optim.select), cohort.device)
     state.resume(checkpoints)
     for row in state.rows:
-        on_epoch(row, epochs)
+        on_epoch(row)
     for epoch in range(state.step // per_epoch, epochs):
         model.train()
         first, steps = state.step - epoch * per_epoch, min(per_epoch, total - epoch * per_epoch)
@@ -61,17 +60,18 @@ def train(
         for batch in cohort.train_batches(epoch, seed, optim.batch_size, augment, left):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(state.step, total, optim)
-            losses = tasks.losses(model, batch)
+            losses = tasks.losses(net, batch, ranks)
             take_step(losses[0], optimizer)
-            state.sums_3 += torch.stack([loss.detach() for loss in losses])
+            state.sums_3 += ranks.mean(torch.stack([loss.detach() for loss in losses]))
             state.step += 1
             if state.step < epoch * per_epoch + steps:
                 state.save_if_due(checkpoints)
+        state.require_finite()
         lr = learning_rate(state.step - 1, total, optim)
         row = _row(stage, epoch, state.step, lr, state.sums_3 / steps, tasks)
         row |= _validate(model, cohort, tasks, optim.batch_size)
         state.end_epoch(row)
-        on_epoch(row, epochs)
+        on_epoch(row)
         state.save_if_due(checkpoints)
     state.keeper.restore(model)
     return state.progress()
@@ -95,8 +95,6 @@ def learning_rate(step: int, total: int, optim: OptimConfig) -> float:
 
 def _row(stage: Stage, epoch: int, step: int, lr: float, mean_3: Tensor, tasks: Tasks) -> Row:
     loss, loss_cls, loss_seg = mean_3.tolist()
-    if not math.isfinite(loss):
-        raise DivergedError(f"the loss must stay finite, but got {loss} in epoch {epoch + 1}")
     return {
         "stage": stage.name,
         "epoch": epoch + 1,

@@ -1,5 +1,7 @@
 """L_cls, L_seg and the class weights; each loss counts only the cases that carry its annotation.
 
+A batch may lie on several ranks: a loss is then the rank's share of that of the whole batch.
+
 B = batch, K = classes, H W = image size, h w = feature map size, N = training cases.
 """
 
@@ -13,19 +15,22 @@ from torch import Tensor
 
 from mtlbench.config import CLASSES, IGNORED, LossConfig
 from mtlbench.data.resident import Batch
+from mtlbench.training.ranks import ALONE, Ranks
 
 Floats = NDArray[np.float64]
 MAX_RATIO = 100.0
 """Computed class weights span at most this factor: rare classes would drown the rest."""
 
 
-def classification_loss(logit_B: Tensor, batch: Batch) -> Tensor:
+def classification_loss(logit_B: Tensor, batch: Batch, ranks: Ranks = ALONE) -> Tensor:
     """Binary cross-entropy, averaged over the cases that have a label; 0 where none has."""
     loss_B = F.binary_cross_entropy_with_logits(logit_B.float(), batch.label_B, reduction="none")
-    return (loss_B * batch.has_label_B).sum() / batch.has_label_B.sum().clamp(min=1)
+    return ranks.average((loss_B * batch.has_label_B).sum(), batch.has_label_B.sum(), least=1)
 
 
-def weighted_cross_entropy(logit_BKhw: Tensor, batch: Batch, weight_K: Tensor) -> Tensor:
+def weighted_cross_entropy(
+    logit_BKhw: Tensor, batch: Batch, weight_K: Tensor, ranks: Ranks = ALONE
+) -> Tensor:
     """Cross-entropy of the upsampled logits, Σ w·l / Σ w over pixels that count; 0 where none does.
 
     Pixels of cases without a mask, and ignored ones, do not count.
@@ -37,12 +42,13 @@ def weighted_cross_entropy(logit_BKhw: Tensor, batch: Batch, weight_K: Tensor) -
     loss = F.cross_entropy(logit_BKHW, target_BHW, weight_K, ignore_index=IGNORED, reduction="sum")
     counted_BHW = target_BHW != IGNORED
     total = (weight_K[target_BHW.clamp(max=len(weight_K) - 1)] * counted_BHW).sum()
-    return loss / total.clamp(min=torch.finfo(torch.float32).tiny)
+    return ranks.average(loss, total, least=torch.finfo(torch.float32).tiny)
 
 
-LOSSES: dict[str, Callable[[Tensor, Batch, Tensor], Tensor]] = {
+LOSSES: dict[str, Callable[[Tensor, Batch, Tensor, Ranks], Tensor]] = {
     "cross-entropy": weighted_cross_entropy,
 }
+"""Called with logits, batch, class weights and the ranks over which to average."""
 
 
 def class_weights(config: LossConfig, pixels_NK: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -1,22 +1,67 @@
-"""What a trained run leaves for the analysis: rows of predictions.csv and a few panels.
+"""What a trained run leaves for the analysis: predictions, findings, weights and a few panels.
 
 N = cases, P = panels, K = classes, H W = image size.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor
 
 from mtlbench.config import CLASSES
 from mtlbench.data.resident import Cohort
 from mtlbench.models.network import JointNet
+from mtlbench.records import RunFolder, atomic_path, write_csv
 from mtlbench.training.evaluate import Evaluation, evaluate, predict_classes
+from mtlbench.training.findings import CANDIDATES, LESIONS, find
 from mtlbench.training.tasks import Tasks
 
 COUNTS = tuple(f"{kind}_{k}" for kind in ("true", "pred", "both") for k in range(len(CLASSES)))
 PREDICTIONS = ("image_id", "patient_id", "split", "label", "score", *COUNTS)
+
+
+def write_outputs(
+    folder: RunFolder,
+    model: JointNet,
+    cohort: Cohort,
+    tasks: Tasks,
+    batch_size: int,
+    splits: tuple[str, ...],
+) -> tuple[Evaluation, tuple[str, ...]]:
+    """Write what the model says of the cases of `splits`; `val` must be among them.
+
+    Panels are of test cases: without that split there are none. Returns the validation result and
+    the names of the files.
+    """
+    results = {
+        split: evaluate(model, cohort, cohort.split[split], tasks, batch_size) for split in splits
+    }
+    rows = [
+        row for split, result in results.items() for row in prediction_rows(cohort, split, result)
+    ]
+    write_csv(folder.path / "predictions.csv", PREDICTIONS, rows)
+    shown_N = np.concatenate([result.case_N for result in results.values()])
+    lesion_rows, candidate_rows = find(model, cohort, shown_N, tasks)
+    write_csv(folder.path / "lesions.csv", LESIONS, lesion_rows)
+    write_csv(folder.path / "candidates.csv", CANDIDATES, candidate_rows)
+    save_weights(folder.path / "model.safetensors", model.state_dict())
+    files = ("predictions.csv", "lesions.csv", "candidates.csv", "model.safetensors")
+    if "test" not in splits:
+        return results["val"], files
+    with atomic_path(folder.path / "panels.npz") as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **panels(model, cohort, tasks))
+    return results["val"], (*files, "panels.npz")
+
+
+def save_weights(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Write a state dict as safetensors, atomically."""
+    with atomic_path(path) as temporary:
+        save_file({key: tensor.contiguous() for key, tensor in state.items()}, temporary)
 
 
 def prediction_rows(cohort: Cohort, split: str, result: Evaluation) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -12,6 +13,15 @@ from mtlbench.training.checkpoint import Checkpoints, Progress
 
 Row = dict[str, str | int | float | None]
 """A row of `history.csv`."""
+
+
+class DivergedError(RuntimeError):
+    """Loss or weights are no longer finite; `last_good` are the newest weights before that."""
+
+    def __init__(self, message: str, last_good: Mapping[str, Tensor]) -> None:
+        """The weights are a state dict of the model."""
+        super().__init__(message)
+        self.last_good = last_good
 
 
 @dataclass(slots=True)
@@ -55,21 +65,35 @@ class TrainingState:
         """Sums of the total, the classification and the segmentation loss."""
         self._train_s = 0.0
         self._began = time.perf_counter()
+        self._good = self._copy()
 
     def end_epoch(self, row: Row) -> None:
         """Take the epoch's row, and keep its weights if it earned it."""
         self.keeper.offer(self.model, row)
         self.rows.append(row)
         self.sums_3.zero_()
+        self._good = self._copy()
 
     def save_if_due(self, checkpoints: Checkpoints | None) -> None:
         """Write a checkpoint if its turn has come.
 
         Raises:
             Stopped: a stop was asked, and the checkpoint is written.
+            DivergedError: there is nothing finite to write.
         """
         if checkpoints is not None and checkpoints.due(self.step):
+            self.require_finite()
             checkpoints.save(self.progress())
+
+    def require_finite(self) -> None:
+        """Raise DivergedError where the losses of the epoch or the weights are not finite."""
+        if not bool(self.sums_3.isfinite().all()):
+            loss = self.sums_3[0].item()
+            message = f"the loss must stay finite, but its sum is {loss} at step {self.step}"
+            raise DivergedError(message, self._good)
+        if not all(bool(t.isfinite().all()) for t in self.model.state_dict().values()):
+            message = f"the weights must stay finite, but are not after step {self.step}"
+            raise DivergedError(message, self._good)
 
     def progress(self) -> Progress:
         """Give it all as one flat table of tensors, and plain values."""
@@ -96,7 +120,11 @@ class TrainingState:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         self.sums_3 = found.tensors["sums"]
+        self._good = self._copy()
         self.step, self.rows, self._train_s = found.step, found.rows, found.train_s
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: t.detach().clone() for name, t in self.model.state_dict().items()}
 
     def _elapsed_s(self) -> float:
         return self._train_s + time.perf_counter() - self._began

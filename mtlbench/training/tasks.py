@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtlbench.data.resident import Batch
-from mtlbench.models.network import JointNet
 from mtlbench.training.losses import classification_loss
+from mtlbench.training.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class Tasks:
 
     cls_weight: float
     seg_weight: float
-    segmentation: Callable[[Tensor, Batch, Tensor], Tensor]
+    segmentation: Callable[[Tensor, Batch, Tensor, Ranks], Tensor]
     class_weight_K: Tensor
 
-    def forward(self, model: JointNet, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+    def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
         """Logits of the tasks with a weight: cancer (B) and classes (BKhw); bf16 on CUDA."""
         device = batch.image_B1HW.device.type
         image_B1HW = batch.image_B1HW
@@ -35,16 +35,18 @@ class Tasks:
             )
         return out
 
-    def segmentation_loss(self, seg_BKhw: Tensor, batch: Batch) -> Tensor:
+    def segmentation_loss(self, seg_BKhw: Tensor, batch: Batch, ranks: Ranks = ALONE) -> Tensor:
         """L_seg of a batch."""
-        return self.segmentation(seg_BKhw, batch, self.class_weight_K)
+        return self.segmentation(seg_BKhw, batch, self.class_weight_K, ranks)
 
-    def losses(self, model: JointNet, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def losses(
+        self, model: nn.Module, batch: Batch, ranks: Ranks = ALONE
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Total (Eq. 1), L_cls and L_seg; an uncomputed one is 0 and without gradient."""
         cls_B, seg_BKhw = self.forward(model, batch)
         zero = torch.zeros((), device=batch.image_B1HW.device)
-        loss_cls = zero if cls_B is None else classification_loss(cls_B, batch)
-        loss_seg = zero if seg_BKhw is None else self.segmentation_loss(seg_BKhw, batch)
+        loss_cls = zero if cls_B is None else classification_loss(cls_B, batch, ranks)
+        loss_seg = zero if seg_BKhw is None else self.segmentation_loss(seg_BKhw, batch, ranks)
         total = zero
         if cls_B is not None:
             total = total + self.cls_weight * loss_cls

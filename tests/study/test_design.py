@@ -49,7 +49,7 @@ def test_arms_with_the_same_configuration_share_their_runs(design_of):
     assert [r.run.hash for r in rows_of(design, "twin")] == [
         r.run.hash for r in rows_of(design, "cls")
     ]
-    assert design.users(rows_of(design, "cls")[0].run.hash) == ["twin", "cls"]
+    assert design.users[rows_of(design, "cls")[0].run.hash] == ["twin", "cls"]
 
 
 def test_a_sweep_is_a_cell_per_point(design_of):

@@ -1,25 +1,27 @@
-import multiprocessing
-import os
-import socket
+from types import SimpleNamespace
 
 import pytest
 
 from mtlbench.config import ResourcesConfig
-from mtlbench.errors import BusyError
 from mtlbench.records import RunFolder
-from mtlbench.study import driver as driver_module
-from mtlbench.study.driver import Driver, hold
-from mtlbench.study.executors.base import Ended, Lost
+from mtlbench.study.ablation import Ablation
+from mtlbench.study.driver import Driver
+from mtlbench.study.executors import Ended
+from mtlbench.study.listeners import Listeners
+from mtlbench.training import contact
+
+RETRIES = ResourcesConfig().retries
 
 
 class FakeExecutor:
-    """Ends each run by a script: `ok`, an error's text, or `lost`."""
+    """Ends each run by a script: `ok`, an error's text, `lost`, or `hang`."""
 
     def __init__(self, slots, script=None):
         self.slots = slots
         self.script = script or {}
         self.submitted = []
         self.pending = []
+        self.killed = []
 
     def submit(self, task):
         assert len(self.pending) < self.slots
@@ -27,34 +29,50 @@ class FakeExecutor:
         assert start is None or RunFolder(task.folder.parent / start).state() == "complete"
         self.submitted.append(task.folder.name)
         self.pending.append(task)
+        task.folder.mkdir(parents=True, exist_ok=True)
 
-    def events(self, timeout_s):
+    def wait(self, timeout_s):
         task = self.pending.pop(0)
         name = task.folder.name
-        outcome = self.script.get(name, ["ok"])
-        outcome = outcome.pop(0) if outcome else "ok"
+        outcome = self.script[name].pop(0) if self.script.get(name) else "ok"
         folder = RunFolder(task.folder)
+        before = folder.record()
         if outcome == "ok":
             folder.write_record({"state": "complete", "files": {}, "validation": {}})
             return [Ended(name, None)]
         if outcome == "lost":
-            folder.write_record({"state": "running"})
-            return [Lost(name, "killed")]
+            folder.write_record(before | {"state": "running"})
+            return [Ended(name, "killed")]
+        if outcome == "hang":
+            (task.folder / contact.HEARTBEAT).touch()
+            self.script[name].insert(0, "hanging")
+            self.pending.append(task)
+            return []
+        if outcome == "hanging":
+            if name not in self.killed:
+                self.script[name].insert(0, "hanging")
+                self.pending.append(task)
+                return []
+            return [Ended(name, "killed for silence")]
+        failed = {"state": "failed", "error": outcome, "failures": before.get("failures", 0) + 1}
+        folder.write_record(failed | {"final": outcome.startswith("Diverged")})
         return [Ended(name, outcome)]
+
+    def kill(self, run):
+        self.killed.append(run)
 
     def close(self):
         pass
 
 
 class FakeStore:
-    def __init__(self, names):
-        self.waiting = list(enumerate(names))
+    def __init__(self):
         self.told = []
 
-    def ask(self):
-        return self.waiting.pop(0) if self.waiting else None
+    def begun(self, name):
+        pass
 
-    def tell(self, number, name):
+    def ended(self, name):
         self.told.append(name)
 
 
@@ -63,75 +81,95 @@ class Silence:
         return lambda *args: None
 
 
-class Nowhere:
-    class prepared:
-        root = None
-
-
-def run(tmp_path, design, executor, names=None):
-    store = FakeStore(names or list(design.runs))
-    failures = Driver(
-        tmp_path, design, Nowhere, store, executor, Silence(), ResourcesConfig()
-    ).run()
-    return failures, store
+def run(folder, design, executor, store=None, resources=None):
+    resources = resources or ResourcesConfig()
+    study = SimpleNamespace(resources=resources, compare=SimpleNamespace(choose=None))
+    agenda = Ablation(design, folder, store or FakeStore(), study)
+    driver = Driver(folder, folder, agenda, executor, Listeners(Silence()), resources)
+    return agenda.failures | driver.run()
 
 
 @pytest.mark.parametrize("slots", [1, 2, 5])
 def test_every_run_is_done_once_and_told(tmp_path, design_of, slots):
-    design = design_of()
-    executor = FakeExecutor(slots)
-    failures, store = run(tmp_path, design, executor)
-    assert failures == {}
+    design, executor, store = design_of(), FakeExecutor(slots), FakeStore()
+    assert run(tmp_path, design, executor, store) == {}
     assert sorted(executor.submitted) == sorted(design.runs) == sorted(store.told)
+    again = FakeExecutor(slots)
+    assert run(tmp_path, design, again) == {}
+    assert again.submitted == []
 
 
-def test_a_run_waits_for_the_one_it_starts_from_whatever_the_order(tmp_path, design_of):
-    design = design_of()
-    executor = FakeExecutor(2)
-    failures, _ = run(tmp_path, design, executor, names=list(reversed(design.runs)))
-    assert failures == {}
-    assert sorted(executor.submitted) == sorted(design.runs)
-
-
-def test_a_lost_run_is_started_again_and_given_up_after_three(tmp_path, design_of):
+def test_a_lost_run_is_started_again_and_given_up_when_it_keeps_dying(tmp_path, design_of):
     design = design_of()
     first, second, *_ = design.runs
-    executor = FakeExecutor(2, {first: ["lost", "lost"], second: ["lost"] * 9})
-    failures, store = run(tmp_path, design, executor)
-    assert executor.submitted.count(first) == 3
-    assert executor.submitted.count(second) == driver_module.LOST_ATTEMPTS
-    assert failures == {second: "killed, 3 times"}
+    executor = FakeExecutor(2, {first: ["lost"] * RETRIES, second: ["lost"] * 9})
+    failures = run(tmp_path, design, executor)
+    assert executor.submitted.count(first) == executor.submitted.count(second) == RETRIES + 1
+    assert failures == {second: f"killed, {RETRIES + 1} times"}
     assert RunFolder(tmp_path / "runs" / second).state() == "failed"
-    assert store.told.count(second) == 1
 
 
-def test_a_run_that_raises_fails_with_those_that_start_from_it(tmp_path, design_of):
+@pytest.mark.parametrize("slots", [1, 3])
+def test_a_run_that_raises_is_retried_and_then_fails_with_those_that_start_from_it(
+    tmp_path, design_of, slots
+):
     design = design_of()
     last = list(design.runs)[-1]
     start = design.runs[last].starts_from
-    failures, _ = run(tmp_path, design, FakeExecutor(2, {start: ["DivergedError: nan"]}))
-    assert failures == {
-        start: "DivergedError: nan",
-        last: f"{start}, which it starts from, failed",
-    }
+    executor = FakeExecutor(slots, {start: ["ValueError: x"] * 9})
+    failures = run(tmp_path, design, executor)
+    assert executor.submitted.count(start) == RETRIES + 1
+    assert last not in executor.submitted
+    expected = {start: "ValueError: x", last: f"{start}, which it starts from, failed"}
+    assert failures == expected
+    again = FakeExecutor(slots)
+    assert run(tmp_path, design, again) == expected, "given up for good, over all starts"
+    assert again.submitted == []
 
 
-def try_to_hold(folder, queue):
-    try:
-        with hold(folder):
-            queue.put("held")
-    except BusyError as error:
-        queue.put(str(error))
+def test_failures_are_counted_over_starts_and_what_would_fail_alike_is_not_tried(
+    tmp_path, design_of
+):
+    design = design_of()
+    first, second, *_ = design.runs
+    script = {first: ["ValueError: x"] * RETRIES, second: ["DivergedError: nan"]}
+    executor = FakeExecutor(2, script)
+    assert run(tmp_path, design, executor) == {second: "DivergedError: nan"}
+    assert executor.submitted.count(second) == 1
+    assert RunFolder(tmp_path / "runs" / first).state() == "complete"
 
 
-def test_a_second_driver_is_refused_and_told_who_the_first_is(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    with hold(tmp_path):
-        other = context.Process(target=try_to_hold, args=(tmp_path, queue))
-        other.start()
-        answer = queue.get(timeout=60)
-        other.join()
-    assert f"pid {os.getpid()} on host {socket.gethostname()}" in answer
-    with hold(tmp_path):
-        pass
+def test_a_silent_run_is_killed_and_done_again(tmp_path, design_of, monkeypatch):
+    monkeypatch.setattr("mtlbench.study.driver.POLL_S", 0.01)
+    design = design_of()
+    first = next(iter(design.runs))
+    executor = FakeExecutor(1, {first: ["hang"]})
+    failures = run(tmp_path, design, executor, resources=ResourcesConfig(hung_minutes=0.002))
+    assert failures == {}
+    assert set(executor.killed) == {first}
+    assert executor.submitted.count(first) == 2
+
+
+def test_a_run_that_another_process_computes_is_waited_for(tmp_path, design_of, monkeypatch):
+    monkeypatch.setattr("mtlbench.study.driver.POLL_S", 0.01)
+    design = design_of()
+    first = next(iter(design.runs))
+    folder = RunFolder(tmp_path / "runs" / first)
+    folder.path.mkdir(parents=True)
+    folder.write_record({"state": "running"})
+    executor = FakeExecutor(1)
+    lock = folder.lock()
+    lock.acquire()
+
+    class Finishing(FakeStore):
+        """The other process ends once everything else is done."""
+
+        def ended(self, name):
+            super().ended(name)
+            if len(self.told) == len(design.runs) - 3:
+                folder.write_record({"state": "complete", "files": {}, "validation": {}})
+                lock.release()
+
+    assert run(tmp_path, design, executor, Finishing()) == {}
+    assert first not in executor.submitted
+    assert len(executor.submitted) == len(design.runs) - 1

@@ -1,3 +1,7 @@
+import shutil
+import subprocess
+from pathlib import Path
+
 import optuna
 import pytest
 
@@ -7,83 +11,155 @@ from mtlbench.study.store import Store
 
 def finish(folder, name, auc=0.7):
     run = RunFolder(folder / "runs" / name)
-    run.path.mkdir(parents=True)
+    run.path.mkdir(parents=True, exist_ok=True)
     validation = {"auc": auc, "dice": None, "dice_lesions": None, "dice_any": None}
     run.write_record({"state": "complete", "files": {}, "validation": validation})
 
 
-def trials(folder):
-    return optuna.load_study(study_name="tiny", storage=f"sqlite:///{folder / 'optuna.db'}").trials
+def trials(url):
+    return optuna.load_study(study_name="tiny", storage=url).trials
 
 
-def drain(store):
-    asked = []
-    while (trial := store.ask()) is not None:
-        asked.append(trial)
-    return asked
+def by_run(url, state="COMPLETE"):
+    return sorted(t.user_attrs["run"] for t in trials(url) if t.state.name == state)
 
 
 @pytest.fixture
-def open_store(tmp_path, design_of):
+def url(tmp_path):
+    return f"sqlite:///{tmp_path / 'optuna.db'}"
+
+
+@pytest.fixture
+def open_store(tmp_path, design_of, url):
     design = design_of()
-    return lambda: Store(tmp_path / "optuna.db", "tiny", design), design
+    return lambda: Store(url, "tiny", design, tmp_path), list(design.runs)
 
 
-def test_every_run_is_asked_once_in_the_order_of_the_design(open_store):
-    make, design = open_store
-    assert [name for _, name in drain(make())] == list(design.runs)
-
-
-def test_what_is_told_is_what_the_folder_says(open_store, tmp_path):
-    make, _ = open_store
+def test_a_run_is_running_then_what_its_folder_says(open_store, tmp_path, url):
+    make, (first, second, *_) = open_store
     store = make()
-    number, name = store.ask()
-    finish(tmp_path, name, auc=0.83)
-    store.tell(number, name)
-    other, unfinished = store.ask()
-    store.tell(other, unfinished)
-    told = trials(tmp_path)
-    assert told[number].values == [0.83, 0.0]
-    assert told[number].user_attrs["folder"] == f"runs/{name}"
-    assert told[number].params["arm"] == "cls"
-    assert told[other].state == optuna.trial.TrialState.FAIL
+    store.begun(first)
+    store.begun(first)
+    store.begun(second)
+    assert by_run(url, "RUNNING") == sorted([first, second])
+    finish(tmp_path, first, auc=0.83)
+    store.ended(first)
+    store.ended(second)
+    told = trials(url)
+    assert [trial.state.name for trial in told] == ["COMPLETE", "FAIL"]
+    assert told[0].values == [0.83, 0.0]
+    assert told[0].user_attrs["folder"] == f"runs/{first}"
+    assert told[0].params["arm"] == "cls"
 
 
-def test_a_trial_left_running_by_a_dead_driver_is_closed_and_its_run_queued_again(
-    open_store, tmp_path
-):
-    make, design = open_store
+def test_trials_that_a_dead_driver_left_running_are_taken_over(open_store, tmp_path, url):
+    make, (first, second, third, *_) = open_store
     store = make()
-    done, lost = store.ask(), store.ask()
-    finish(tmp_path, done[1])
-    names = [name for _, name in drain(make())]
-    assert done[1] not in names
-    assert sorted(names) == sorted(set(design.runs) - {done[1]})
-    states = [trial.state.name for trial in trials(tmp_path)]
-    assert states[done[0]] == "COMPLETE"
-    assert states[lost[0]] == "FAIL"
+    for name in (first, second, third):
+        store.begun(name)
+    finish(tmp_path, first)
+    store = make()
+    store.begun(second)
+    finish(tmp_path, second)
+    store.ended(second)
+    assert by_run(url) == sorted([first, second])
+    assert by_run(url, "RUNNING") == [third]
+    assert len(trials(url)) == 3
 
 
-def test_a_lost_store_is_rebuilt_from_the_run_folders(open_store, tmp_path):
-    make, design = open_store
-    for name in list(design.runs)[:3]:
+def test_a_lost_store_is_rebuilt_from_the_run_folders(open_store, tmp_path, url):
+    make, names = open_store
+    store = make()
+    for name in names[:3]:
+        store.begun(name)
         finish(tmp_path, name)
-    store = make()
-    complete = {t.user_attrs["run"] for t in trials(tmp_path) if t.state.name == "COMPLETE"}
-    assert complete == set(list(design.runs)[:3])
-    assert len(drain(store)) == len(design.runs) - 3
+        store.ended(name)
+    before = [(t.params, t.values, t.user_attrs) for t in trials(url)]
+    (tmp_path / "optuna.db").unlink()
+    make()
+    assert [(t.params, t.values, t.user_attrs) for t in trials(url)] == before
 
 
-def test_a_changed_design_gets_a_store_of_its_own(open_store, tmp_path, design_of):
-    make, _ = open_store
-    drain(make())
+def test_a_changed_design_gets_a_store_of_its_own(open_store, tmp_path, design_of, url):
+    make, (first, *_) = open_store
+    finish(tmp_path, first)
+    make()
     changed = design_of(("seeds = [0, 1]", "seeds = [0, 2]"))
-    names = [name for _, name in drain(Store(tmp_path / "optuna.db", "tiny", changed))]
-    assert sorted(names) == sorted(changed.runs)
+    Store(url, "tiny", changed, tmp_path)
+    assert by_run(url) == [first]
+    assert {t.distributions["seed"].high for t in trials(url)} == {2}
 
 
-def test_a_damaged_store_is_put_aside_and_made_again(open_store, tmp_path):
-    make, design = open_store
+def test_a_damaged_store_is_put_aside_and_made_again(open_store, tmp_path, url):
+    make, (first, *_) = open_store
+    finish(tmp_path, first)
     (tmp_path / "optuna.db").write_text("not a database at all, " * 100)
-    assert [name for _, name in drain(make())] == list(design.runs)
+    make()
+    assert by_run(url) == [first]
     assert (tmp_path / "optuna.db.damaged").is_file()
+
+
+def test_optunas_own_command_line_reads_it(open_store, tmp_path, url):
+    make, (first, *_) = open_store
+    finish(tmp_path, first)
+    make()
+    command = ["optuna", "trials", "--study-name", "tiny", "--storage", url, "-f", "json"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert first in said
+    assert "runs/" in said
+
+
+@pytest.fixture
+def postgres(tmp_path_factory):
+    """A PostgreSQL server of Debian's package on loopback."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("PostgreSQL (Debian's package postgresql) is not installed")
+    folder = tmp_path_factory.mktemp("postgres")
+    tools, user = found[-1].parent, "postgres"
+    shutil.chown(folder, user)
+    folder.chmod(0o700)
+    for parent in folder.parents[:3]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+
+    def tool(name, *arguments):
+        command = ["runuser", "-u", user, "--", tools / name, "-D", folder / "data", *arguments]
+        subprocess.run(command, check=True, capture_output=True, cwd="/")
+
+    tool("initdb", "--auth=trust")
+    options = f"-p 54329 -h 127.0.0.1 -k {folder}"
+    tool("pg_ctl", "-w", "-l", folder / "log", "-o", options, "start")
+    yield f"postgresql+psycopg://{user}@127.0.0.1:54329/postgres"
+    tool("pg_ctl", "-m", "immediate", "stop")
+
+
+def test_the_store_may_be_postgresql(open_store, tmp_path, design_of, postgres):
+    _, names = open_store
+    design = design_of()
+    store = Store(postgres, "tiny", design, tmp_path)
+    for name in names:
+        store.begun(name)
+        finish(tmp_path, name)
+        store.ended(name)
+    assert by_run(postgres) == sorted(names)
+    optuna.delete_study(study_name="tiny", storage=postgres)
+    Store(postgres, "tiny", design, tmp_path)
+    assert by_run(postgres) == sorted(names)
+
+
+def test_the_dashboard_shows_it(open_store, tmp_path, url):
+    dashboard = pytest.importorskip("optuna_dashboard")
+    make, (first, *_) = open_store
+    finish(tmp_path, first)
+    make()
+    app = dashboard.wsgi(url)
+    answer = {}
+
+    def respond(status, headers, *_):
+        answer["status"] = status
+
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies", "QUERY_STRING": ""}
+    environ |= {"SERVER_NAME": "x", "SERVER_PORT": "80", "wsgi.url_scheme": "http"}
+    body = b"".join(app(environ, respond)).decode()
+    assert answer["status"].startswith("200")
+    assert "tiny" in body

@@ -27,7 +27,7 @@ def train_once(cohort, select, checkpoints=None):
     rows = []
     done = train(
         model, cohort, stage, tasks, optim, AugmentConfig(), 0,
-        lambda row, _: rows.append(row), checkpoints,
+        rows.append, checkpoints,
     )  # fmt: skip
     return model.state_dict(), rows, done.step
 

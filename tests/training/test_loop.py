@@ -12,8 +12,9 @@ from mtlbench.config import (
     RunConfig,
 )
 from mtlbench.models.network import build_model
-from mtlbench.training.loop import HISTORY, DivergedError, learning_rate, train
+from mtlbench.training.loop import HISTORY, learning_rate, train
 from mtlbench.training.losses import LOSSES
+from mtlbench.training.state import DivergedError
 from mtlbench.training.strategies import STRATEGIES, Stage
 from mtlbench.training.tasks import Tasks
 
@@ -28,9 +29,7 @@ def train_strategy(cohort, strategy, lambda_=0.5, optim=OPTIM, seed=0):
     model = build_model(ModelConfig(backbone="small", output_stride=8), seed)
     tasks = Tasks(stage.cls_weight, stage.seg_weight, LOSSES["cross-entropy"], torch.ones(5))
     rows = []
-    steps = train(
-        model, cohort, stage, tasks, optim, AugmentConfig(), seed, lambda row, _: rows.append(row)
-    )
+    steps = train(model, cohort, stage, tasks, optim, AugmentConfig(), seed, rows.append)
     return model.state_dict(), rows, steps.step
 
 
@@ -89,8 +88,8 @@ def test_a_loss_that_is_not_finite_ends_the_run(cohort):
     model = build_model(ModelConfig(backbone="small", output_stride=8), 0)
     model.c_net.bias.data.fill_(math.nan)
     tasks = Tasks(1.0, 0.0, LOSSES["cross-entropy"], torch.ones(5))
-    with pytest.raises(DivergedError, match="must stay finite, but got nan in epoch 1"):
-        train(model, cohort, stage, tasks, OPTIM, AugmentConfig(), 0, lambda row, _: None)
+    with pytest.raises(DivergedError, match="must stay finite, but its sum is nan at step"):
+        train(model, cohort, stage, tasks, OPTIM, AugmentConfig(), 0, lambda _: None)
 
 
 def test_learning_rate_rises_then_falls_as_half_a_cosine():

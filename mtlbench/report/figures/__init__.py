@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mtlbench.report.collect import Study
-from mtlbench.report.figures import cases, curves, differences, forest, roc, sweep
+from mtlbench.report.figures import cases, curves, differences, forest, importances, roc, sweep
 from mtlbench.report.figures.style import Drawn, Saved, save, styled
 from mtlbench.report.numbers import Numbers
 
@@ -22,6 +22,7 @@ def _figures(study: Study, numbers: Numbers, *, images: bool) -> Iterator[Drawn]
     yield from forest.draw(study, numbers)
     yield from differences.draw(study, numbers)
     yield from sweep.draw(study, numbers)
+    yield from importances.draw(study)
     yield from roc.draw(study, numbers)
     yield from curves.draw(study, numbers)
     if images:

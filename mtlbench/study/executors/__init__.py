@@ -1,10 +1,33 @@
 """Where runs are computed. To add one: a module with an `Executor`, and a line here."""
 
 from collections.abc import Callable
+from pathlib import Path
 
-from mtlbench.study.executors.base import Executor
+from mtlbench.config import ResourcesConfig
+from mtlbench.study.executors.base import Ended, Executor
 from mtlbench.study.executors.local import LocalExecutor
 
-EXECUTORS: dict[str, Callable[[list[str]], Executor]] = {"local": LocalExecutor}
+Places = list[tuple[str, ...]]
+"""The devices of each slot: one per process of a run."""
 
-__all__ = ["EXECUTORS", "Executor"]
+
+def _ray(places: Places, resources: ResourcesConfig, folder: Path) -> Executor:
+    from mtlbench.study.executors.ray import RayExecutor  # an extra
+
+    return RayExecutor(places, resources, folder)
+
+
+def _slurm(places: Places, resources: ResourcesConfig, folder: Path) -> Executor:
+    from mtlbench.study.executors.slurm import SlurmExecutor  # an extra
+
+    return SlurmExecutor(places, resources, folder)
+
+
+EXECUTORS: dict[str, Callable[[Places, ResourcesConfig, Path], Executor]] = {
+    "local": LocalExecutor,
+    "ray": _ray,
+    "slurm": _slurm,
+}
+"""Called with the slots, `[resources]` and the study's results folder."""
+
+__all__ = ["EXECUTORS", "Ended", "Executor", "Places"]

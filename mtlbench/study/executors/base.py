@@ -4,48 +4,38 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mtlbench.training.run import Task
-from mtlbench.training.state import Row
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """A run has finished an epoch: its row of history.csv, and the stage's number of epochs."""
-
-    run: str
-    row: Row
-    epochs: int
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run has returned; its folder says how it went."""
+    """A run is no longer being computed; its folder says how it went.
+
+    `reason` is what to say where the folder does not: the worker was killed, the disk is full.
+    """
 
     run: str
-    error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The process that computed a run is gone."""
-
-    run: str
-    reason: str
-
-
-Event = Epoch | Ended | Lost
+    reason: str | None
 
 
 class Executor(Protocol):
-    """Computes at most `slots` runs at a time; what it does never changes a result."""
+    """Computes at most `slots` runs at a time with `training.run.execute`.
+
+    How far a run is, the driver reads in its folder. What an executor does never changes a result,
+    and no run that it was given is left without an `Ended`.
+    """
 
     slots: int
 
     def submit(self, task: Task) -> None:
-        """Start a run; there must be a free slot."""
+        """Start a run; there must be a free slot. The executor sets `task.devices`."""
         ...
 
-    def events(self, timeout_s: float) -> list[Event]:
-        """What has happened since, waiting at most `timeout_s` for the first."""
+    def wait(self, timeout_s: float) -> list[Ended]:
+        """Runs that have ended since, waiting at most `timeout_s` for the first."""
+        ...
+
+    def kill(self, run: str) -> None:
+        """End a run that shows no sign of life, with all of its processes; an `Ended` follows."""
         ...
 
     def close(self) -> None:

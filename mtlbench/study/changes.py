@@ -1,0 +1,71 @@
+"""A study may grow, not change under runs that have begun: those would be left behind unseen."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mtlbench.errors import StudyError
+from mtlbench.records import RunFolder, canonical_json, read_json
+from mtlbench.study.design import Design, Run, flatten
+
+Pair = tuple[str, str, Run | None]
+"""What a run is called, its name so far, and what the study would now run in its place."""
+
+
+def refuse_changes(folder: Path, pairs: Iterable[Pair]) -> None:
+    """Raise StudyError with a diff where a run that has begun is no longer in the study."""
+    lines: Counter[str] = Counter()
+    for label, old, new in pairs:
+        if (new is None or new.hash != old) and RunFolder(folder / "runs" / old).record():
+            lines.update(_difference(folder, label, old, new))
+    if lines:
+        told = (f"  {line} ({count} run{'s' * (count > 1)})" for line, count in lines.items())
+        raise StudyError(
+            f"{folder}: a study may grow, but what has begun must stay as it is; these differ:\n"
+            + "\n".join(told)
+            + "\n  take the change back, or give the changed study another name"
+        )
+
+
+def pairs_of(folder: Path, design: Design) -> list[Pair]:
+    """Each line of the last start's cells.csv, with the run that now has its place."""
+    path = folder / "cells.csv"
+    if not path.is_file():
+        return []
+    now: dict[tuple[str, str, str], Run] = {}
+    for row in design.rows:
+        fold = "" if row.fold is None else str(row.fold)
+        now.setdefault((row.cell.label if row.cell else "", str(row.seed), fold), row.run)
+    with path.open(encoding="utf-8", newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    return [
+        (line["cell"] or "a stage", line["hash"], design.runs.get(line["hash"]) or now.get(
+            (line["cell"], line["seed"], line["fold"])))
+        for line in lines
+    ]  # fmt: skip
+
+
+def _difference(folder: Path, label: str, old: str, new: Run | None) -> list[str]:
+    """Lines `dotted.key: was -> is` for two configurations."""
+    if new is None:
+        return [f"{label}: is no longer in the study"]
+    try:
+        before = _flat(read_json(folder / "runs" / old / "config.json"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return [f"{label}: its config.json is gone"]
+    after = _flat(new.config)
+    keys = [key for key in before | after if before.get(key) != after.get(key)]
+    own = [key for key in keys if key != "starts_from"] or keys
+    return [f"{key}: {_say(before, key)} -> {_say(after, key)}" for key in own]
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    stages = {str(number): stage for number, stage in enumerate(config["stages"], start=1)}
+    return flatten({**config, "stages": stages})
+
+
+def _say(values: Mapping[str, Any], key: str) -> str:
+    return canonical_json(values[key]) if key in values else "absent"

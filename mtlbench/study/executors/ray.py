@@ -1,0 +1,268 @@
+"""Ray: an actor per slot, on whichever machine of the cluster has room for it.
+
+An actor holds what works on one machine too, a `LocalExecutor` of one slot: Ray decides where it
+is, which GPUs it sees and notices its death; how a run is computed, asked for a checkpoint or
+killed is the same code everywhere. The study's folder and the prepared data must have the same path
+on every machine.
+
+Who ends when whom is killed: a cluster that was started here ends with the driver (see `guard`),
+Ray ends the actors of a driver that is gone, and a worker ends with its actor.
+"""
+
+import contextlib
+import itertools
+import math
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mtlbench.config import ResourcesConfig
+from mtlbench.errors import StudyError
+from mtlbench.study.executors.base import Ended
+from mtlbench.study.executors.local import STOP_S, LocalExecutor
+from mtlbench.training.run import Task
+
+if not os.environ.get("RAY_ADDRESS"):
+    # A cluster of our own: nothing listens beyond loopback (Ray's name for that speaks of other
+    # systems), nobody else's process may call it, nothing goes to the user's home or to Ray's
+    # makers. Ray reads these when it is imported.
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+try:
+    import ray
+    from ray.exceptions import GetTimeoutError, RayError
+except ModuleNotFoundError:
+    raise StudyError("--executor ray needs the extra: pip install 'mtlbench[ray]'") from None
+
+POLL_S = 1.0
+"""How long an actor waits for its run at a time; a call to it waits as long at most."""
+ANSWER_S = 10.0
+"""An actor that does not answer for so long is killed."""
+OBJECTS_BYTES = 80 * 2**20
+"""Ray's object store of a cluster of our own: tasks and answers are small."""
+
+
+class RayExecutor:
+    """An actor per slot; one that dies is replaced when the next run comes."""
+
+    def __init__(
+        self, places: Sequence[tuple[str, ...]], resources: ResourcesConfig, folder: Path
+    ) -> None:
+        """Connect to the cluster that `RAY_ADDRESS` names, or start one on this machine.
+
+        Raises:
+            StudyError: there is no such cluster, or it has fewer GPUs than the slots ask for.
+        """
+        self.slots = len(places)
+        self._slots: list[_Slot] = []
+        self._own = contextlib.ExitStack()
+        """What goes with a cluster that was started here."""
+        with _sigterm_untouched():
+            self._connect(places)
+        try:
+            shares = _shares(places, resources, [node["Resources"] for node in ray.nodes()])
+        except StudyError:
+            self.close()
+            raise
+        self._slots = [
+            _Slot(place, share, resources, folder)
+            for place, share in zip(places, shares, strict=True)
+        ]
+
+    def submit(self, task: Task) -> None:
+        """Give the task to a free actor, with the devices that the actor sees."""
+        slot = next(slot for slot in self._slots if slot.run is None)
+        paths = {name: getattr(task, name).resolve() for name in ("folder", "prepared", "cases")}
+        slot.begin(replace(task, **paths))
+
+    def wait(self, timeout_s: float) -> list[Ended]:
+        """Answers of the actors; one that died while it had a run has ended it too."""
+        busy = {slot.answer: slot for slot in self._slots if slot.run}
+        if not busy:
+            time.sleep(timeout_s)
+            return []
+        ready, _ = ray.wait(list(busy), timeout=timeout_s)
+        return [ended for answer in ready for ended in busy[answer].look()]
+
+    def kill(self, run: str) -> None:
+        """Kill the run's worker with its children; if the actor cannot, the actor too."""
+        for slot in self._slots:
+            if slot.run == run:
+                slot.kill()
+
+    def close(self) -> None:
+        """Let the runs write checkpoints, end the actors, and what was started here with them."""
+        closing = [slot.actor.close.remote() for slot in self._slots if slot.run]
+        if closing:
+            ray.wait(closing, num_returns=len(closing), timeout=STOP_S + ANSWER_S)
+        for slot in self._slots:
+            ray.kill(slot.actor)
+        self._slots.clear()
+        ray.shutdown()
+        self._own.close()
+
+    def _connect(self, places: Sequence[tuple[str, ...]]) -> None:
+        quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+        if address := os.environ.get("RAY_ADDRESS"):
+            try:
+                ray.init(**quiet)
+            except ConnectionError as error:
+                raise StudyError(
+                    f"RAY_ADDRESS must name a running Ray cluster, but got {address!r}: {error}"
+                ) from None
+            return
+        temporary = self._own.enter_context(_guarded_folder())
+        indices = {_index(device) for place in places for device in place}
+        gpus = sorted(index for index in indices if index is not None)
+        with _visible(gpus):
+            ray.init(
+                address="local",
+                num_gpus=len(gpus),
+                include_dashboard=False,
+                object_store_memory=OBJECTS_BYTES,
+                _temp_dir=str(temporary),
+                **quiet,
+            )
+
+
+class _Slot:
+    """The driver's end of an actor."""
+
+    def __init__(
+        self, place: tuple[str, ...], share: dict[str, float], resources: ResourcesConfig,
+        folder: Path,
+    ) -> None:  # fmt: skip
+        self._make: Callable[[], Any] = lambda: (
+            ray.remote(LocalExecutor).options(**share).remote([_seen(place)], resources, folder)
+        )
+        self.run: str | None = None
+        self.answer: Any = None
+        """What the actor was last asked, to come."""
+        self._broken = False
+        self.actor: Any = self._make()
+
+    def begin(self, task: Task) -> None:
+        if self._broken:
+            ray.kill(self.actor)
+            self.actor, self._broken = self._make(), False
+        self.run = task.folder.name
+        self.answer = self.actor.submit.remote(task)
+
+    def look(self) -> list[Ended]:
+        """Take the answer, which has come; where the run goes on, ask again."""
+        assert self.run is not None
+        try:
+            found: list[Ended] = ray.get(self.answer) or []
+        except RayError as error:
+            self._broken = True
+            found = [Ended(self.run, f"its Ray actor failed: {str(error).splitlines()[0]}")]
+        if found:
+            self.run = None
+        else:
+            self.answer = self.actor.wait.remote(POLL_S)
+        return found
+
+    def kill(self) -> None:
+        try:
+            ray.get(self.actor.kill.remote(self.run), timeout=ANSWER_S)
+        except (GetTimeoutError, RayError):
+            ray.kill(self.actor)
+
+
+def _index(device: str) -> int | None:
+    """Which GPU of this machine; None for a CPU."""
+    kind, _, index = device.partition(":")
+    return int(index or 0) if kind == "cuda" else None
+
+
+def _seen(place: tuple[str, ...]) -> tuple[str, ...]:
+    """The slot's devices as its actor sees them: Ray numbers those it gives from 0."""
+    return tuple(
+        device if _index(device) is None else f"cuda:{rank}" for rank, device in enumerate(place)
+    )
+
+
+def _shares(
+    places: Sequence[tuple[str, ...]], resources: ResourcesConfig, nodes: list[dict[str, float]]
+) -> list[dict[str, float]]:
+    """What each slot's actor asks Ray for: whole GPUs, or its part of one that slots share."""
+    users = Counter(device for place in places for device in place)
+    gpus = [_gpus(place, users) for place in places]
+    there = sum(node.get("GPU", 0) for node in nodes)
+    if math.ceil(sum(gpus)) > there:
+        raise StudyError(
+            f"--jobs {len(places)} with resources.gpus_per_run {len(places[0])}: the Ray cluster "
+            f"must have {math.ceil(sum(gpus))} GPUs, but has {there:g}"
+        )
+    wanted = resources.threads * len(places[0])
+    cpus = _cpus(wanted, len(places), [node.get("CPU", 0) for node in nodes])
+    return [{"num_cpus": cpus, "num_gpus": share} for share in gpus]
+
+
+def _gpus(place: tuple[str, ...], users: Counter[str]) -> float:
+    if _index(place[0]) is None:
+        return 0
+    # Rounded down, as Ray counts in parts of 10,000: three thirds must not be more than one.
+    return len(place) if len(place) > 1 else math.floor(10_000 / users[place[0]]) / 10_000
+
+
+def _cpus(wanted: int, slots: int, nodes: list[float]) -> float:
+    """The most CPUs up to `wanted` with which all slots find room at once."""
+    parts = (1 / divisor for divisor in itertools.count(2))
+    for cpus in itertools.chain(range(wanted, 0, -1), itertools.islice(parts, slots)):
+        if sum(int(node / cpus) for node in nodes) >= slots:
+            return cpus
+    return 0
+
+
+@contextlib.contextmanager
+def _sigterm_untouched() -> Iterator[None]:
+    """Keep the driver's answer to SIGTERM, which `ray.init` replaces."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
+
+
+@contextlib.contextmanager
+def _visible(gpus: Sequence[int]) -> Iterator[None]:
+    """Let the cluster have these GPUs of those that this process sees."""
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = before.split(",") if before else {index: str(index) for index in gpus}
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[index] for index in gpus)
+    try:
+        yield
+    finally:
+        del os.environ["CUDA_VISIBLE_DEVICES"]
+        if before is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = before
+
+
+@contextlib.contextmanager
+def _guarded_folder() -> Iterator[Path]:
+    """A folder for Ray's sockets and logs; it goes with all that uses it, even if we are killed.
+
+    The kernel ends Ray's main processes with us, but their agents linger for a minute.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="mtlbench-ray-"))
+    guard = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("guard.py"), folder],
+        stdin=subprocess.PIPE,
+        start_new_session=True,  # what is sent to our group is not for it
+    )
+    try:
+        yield folder
+    finally:
+        guard.communicate()

@@ -1,0 +1,54 @@
+"""What the driver sees of a run that is being computed: its history, and whether it lives."""
+
+import csv
+import time
+from pathlib import Path
+
+from mtlbench.training.contact import last_beat
+from mtlbench.training.state import Row
+
+_CLOCK_S = 1.0
+"""How far the clock of a file system may lie behind ours."""
+
+
+class Watch:
+    """Follows one run by the files in its folder, wherever it is computed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Begin at the run's first epoch; what a past attempt left is seen as well."""
+        self._folder = folder
+        self._seen = 0
+        self._stamp: tuple[int, int] | None = None
+        self._began = 0.0
+        self.got_further = False
+        """Whether an epoch has ended since this was last set to False."""
+
+    def begin(self) -> None:
+        """The run is handed out, for the first time or again."""
+        self._began = time.time() - _CLOCK_S
+
+    def new_rows(self) -> list[Row]:
+        """Rows of history.csv that have not been seen before."""
+        path = self._folder / "history.csv"
+        try:
+            found = path.stat()
+            if self._stamp == (found.st_mtime_ns, found.st_size):
+                return []
+            with path.open(encoding="utf-8", newline="") as stream:
+                rows = [_parsed(row) for row in csv.DictReader(stream)]
+        except FileNotFoundError:
+            return []
+        self._stamp = (found.st_mtime_ns, found.st_size)
+        new, self._seen = rows[self._seen :], max(self._seen, len(rows))
+        self.got_further = self.got_further or bool(new)
+        return new
+
+    def silent_s(self) -> float:
+        """Seconds since the last sign of life; 0 before the first: the run may wait in a queue."""
+        beaten_at = last_beat(self._folder)
+        return 0.0 if beaten_at is None or beaten_at < self._began else time.time() - beaten_at
+
+
+def _parsed(row: dict[str, str]) -> Row:
+    numbers: Row = {k: float(v) if v else None for k, v in row.items() if k != "stage"}
+    return {"stage": row["stage"]} | numbers

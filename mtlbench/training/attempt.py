@@ -1,0 +1,187 @@
+"""One process's way through a run: train the last stage, predict, write.
+
+A run on several devices is this in each of its ranks; the first one writes.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from mtlbench.config import (
+    AugmentConfig,
+    DataConfig,
+    LossConfig,
+    ModelConfig,
+    OptimConfig,
+    ResourcesConfig,
+)
+from mtlbench.data.prepared import open_prepared, read_table
+from mtlbench.data.resident import Cohort
+from mtlbench.data.split import fold_split
+from mtlbench.errors import StudyError
+from mtlbench.models.network import JointNet, build_model
+from mtlbench.records import RunFolder, write_csv
+from mtlbench.training.checkpoint import Checkpoints, Progress
+from mtlbench.training.contact import Contact, Pruned
+from mtlbench.training.loop import HISTORY, train
+from mtlbench.training.losses import LOSSES, class_weights
+from mtlbench.training.outputs import save_weights, write_outputs
+from mtlbench.training.ranks import ALONE, Ranks
+from mtlbench.training.state import DivergedError, Row
+from mtlbench.training.strategies import Stage
+from mtlbench.training.tasks import Tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a worker needs to do a run; only `config` shapes the result."""
+
+    folder: Path
+    prepared: Path
+    cases: Path
+    """The study's cases.csv, with `split` (and `fold`) as used."""
+    config: Mapping[str, Any]
+    devices: tuple[str, ...]
+    """One per process of the run."""
+    resources: ResourcesConfig
+
+
+class Attempt:
+    """One way through a run, on this process's device."""
+
+    def __init__(
+        self, task: Task, contact: Contact, checkpoints: Checkpoints, ranks: Ranks = ALONE
+    ) -> None:
+        """Nothing is read or written yet."""
+        self._folder = RunFolder(task.folder)
+        self._task, self._contact, self._checkpoints = task, contact, checkpoints
+        self._ranks = ranks
+        self._config = config = task.config
+        self._optim = OptimConfig(**config["optim"])
+        self._stage = Stage(**config["stages"][-1])
+        self._rows: list[Row] = []
+
+    def run(self) -> dict[str, Any]:
+        """Train, and in the first rank write; give what the record says at the end."""
+        started = time.perf_counter()
+        device = torch.device(self._task.devices[self._ranks.index])
+        cohort = self._cohort(device)
+        model = _starting_model(self._folder, self._config).to(device)
+        if device.type == "cuda":
+            model = model.to(memory_format=torch.channels_last)
+        tasks = _tasks(self._stage, self._config, cohort)
+        try:
+            progress = self._train(model, cohort, tasks)
+        except Pruned:
+            return {"state": "pruned", "validation": _validation(self._rows[-1])}
+        self._ranks.part()
+        if not self._ranks.first:
+            return {}
+        before_s = time.perf_counter() - started
+        trained = _trained(self._config, tasks)
+        predict = tuple(self._config.get("predict", ("val", "test")))
+        validation, files = write_outputs(
+            self._folder, model, cohort, trained, self._optim.batch_size, predict
+        )
+        wall_s = progress.train_s + time.perf_counter() - started - before_s
+        return self._summary(cohort, tasks, progress, wall_s) | {
+            "validation": validation.summary(),
+            "files": self._folder.describe(("config.json", "history.csv", *files)),
+            "state": "complete",
+        }
+
+    def _train(self, model: JointNet, cohort: Cohort, tasks: Tasks) -> Progress:
+        try:
+            return train(
+                model,
+                cohort,
+                self._stage,
+                tasks,
+                self._optim,
+                AugmentConfig(**self._config["augment"]),
+                self._config["seed"],
+                self._on_epoch,
+                self._checkpoints,
+                self._ranks,
+            )
+        except DivergedError as error:
+            if self._ranks.first:
+                save_weights(self._folder.path / "model.safetensors", error.last_good)
+            raise
+
+    def _on_epoch(self, row: Row) -> None:
+        self._rows.append(row)
+        if self._ranks.first:
+            write_csv(self._folder.path / "history.csv", HISTORY, self._rows)
+        self._contact.check()
+
+    def _cohort(self, device: torch.device) -> Cohort:
+        cases, fold = read_table(self._task.cases), self._config["fold"]
+        if fold is not None:
+            split = self._config["split"]
+            rule = {key: value for key, value in split.items() if key != "members"}
+            cases = fold_split(cases, fold, DataConfig(**rule))
+        part = (self._ranks.index, self._ranks.count)
+        prepared = open_prepared(self._task.prepared)
+        cohort = Cohort(prepared, cases["split"], device, self._contact.beat, part)
+        batch = min(self._optim.batch_size, len(cohort.split["train"]))
+        if batch < self._ranks.count:
+            raise StudyError(
+                "resources.gpus_per_run must be at most the cases of a training batch, "
+                f"{batch}, but got {self._ranks.count}"
+            )
+        return cohort
+
+    def _summary(
+        self, cohort: Cohort, tasks: Tasks, progress: Progress, wall_s: float
+    ) -> dict[str, Any]:
+        cases = progress.step * min(self._optim.batch_size, len(cohort.split["train"]))
+        return {
+            "wall_s": round(wall_s, 3),
+            "steps": progress.step,
+            "cases_per_s": round(cases / progress.train_s, 1),
+            "standardised": {"mean": cohort.mean, "sd": cohort.sd},
+            "class_weights": tasks.class_weight_K.tolist() if self._stage.seg_weight else None,
+        }
+
+
+def _starting_model(folder: RunFolder, config: Mapping[str, Any]) -> JointNet:
+    model = build_model(ModelConfig(**config["model"]), config["seed"])
+    if config["starts_from"]:
+        source = folder.path.parent / config["starts_from"] / "model.safetensors"
+        model.load_state_dict(load_file(source))
+    return model
+
+
+def _tasks(stage: Stage, config: Mapping[str, Any], cohort: Cohort) -> Tasks:
+    loss = LossConfig(**config["loss"])
+    weight_K = (
+        class_weights(loss, cohort.train_pixels()) if stage.seg_weight else np.ones(5, np.float32)
+    )
+    return Tasks(
+        stage.cls_weight,
+        stage.seg_weight,
+        LOSSES[loss.segmentation],
+        torch.from_numpy(weight_K).to(cohort.device),
+    )
+
+
+def _trained(config: Mapping[str, Any], tasks: Tasks) -> Tasks:
+    """The tasks that any stage so far has trained: those the model can be asked for."""
+    return Tasks(
+        max(stage["cls_weight"] for stage in config["stages"]),
+        max(stage["seg_weight"] for stage in config["stages"]),
+        tasks.segmentation,
+        tasks.class_weight_K,
+    )
+
+
+def _validation(row: Row) -> dict[str, Any]:
+    metrics = ("auc", "dice", "dice_lesions", "dice_any")
+    return {metric: row[f"val_{metric}"] for metric in metrics}

@@ -1,0 +1,78 @@
+"""A few optimisation steps on random images: how long a step takes, and what fits into memory."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from mtlbench.config import ModelConfig
+from mtlbench.data.resident import Batch
+from mtlbench.models.network import build_model
+from mtlbench.training.loop import take_step
+from mtlbench.training.losses import LOSSES
+from mtlbench.training.tasks import Tasks
+
+_ROUNDS = 2
+
+
+def step_s(
+    config: Mapping[str, Any], size: tuple[int, int], cases: int, device: torch.device
+) -> float:
+    """Seconds of one step of a run's last stage on `cases` random images of H x W = `size`.
+
+    Raises:
+        OutOfMemoryError: that many cases do not fit.
+    """
+    torch.set_num_threads(config["threads"])
+    model = build_model(ModelConfig(**config["model"]).model_copy(update={"weights": "none"}), 0)
+    model = model.to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    stage = config["stages"][-1]
+    loss = LOSSES[config["loss"].get("segmentation", "cross-entropy")]
+    tasks = Tasks(stage["cls_weight"], stage["seg_weight"], loss, torch.ones(5, device=device))
+    batch = _random_batch(cases, size, device)
+    times = []
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        take_step(tasks.losses(model, batch)[0], optimizer)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def fitting_batch_size(
+    config: Mapping[str, Any], size: tuple[int, int], device: torch.device
+) -> int | None:
+    """The largest halving of the run's batch size of which a step fits; None: not even one case."""
+    cases = int(config["optim"]["batch_size"])
+    while cases > 1:
+        cases //= 2
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        try:
+            step_s(config, size, cases, device)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            return cases
+    return None
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the memory of the device or of the machine ran out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def _random_batch(cases: int, size: tuple[int, int], device: torch.device) -> Batch:
+    yes_B = torch.ones(cases, dtype=torch.bool, device=device)
+    return Batch(
+        torch.randn(cases, 1, *size, device=device),
+        torch.zeros(cases, *size, dtype=torch.uint8, device=device),
+        yes_B.float(), yes_B, yes_B, np.arange(cases),
+    )  # fmt: skip

@@ -1,0 +1,190 @@
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from mtlbench.config import ResourcesConfig
+from mtlbench.errors import StudyError
+from mtlbench.records import RunFolder
+from mtlbench.study.executors import EXECUTORS
+
+if find_spec("ray") is None:
+    pytest.skip("Ray is an extra", allow_module_level=True)
+from mtlbench.study.executors import ray as ray_module
+
+GONE_S = 5.0
+"""Within which nothing is left of a driver that was killed."""
+
+
+def folders():
+    return set(Path(tempfile.gettempdir()).glob("mtlbench-ray-*"))
+
+
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory):
+    places = [("cpu",), ("cpu",)]
+    executor = EXECUTORS["ray"](places, ResourcesConfig(), tmp_path_factory.mktemp("ray"))
+    yield executor
+    executor.close()
+
+
+def test_nothing_is_left_of_a_killed_driver_and_the_next_goes_on(
+    runs, tools, tmp_path, start_driver, request
+):
+    before = folders()
+    task = runs.task(tmp_path, epochs=tools.LONG)
+    driver = start_driver("ray", tmp_path, task)
+    worker = tools.until_computing(task.folder)
+    there = tools.descendants(driver.pid)
+    assert worker in there
+    assert len(there) > 5, "Ray's own processes are among them"
+    driver.kill()
+    tools.wait_for(lambda: not tools.alive(there), GONE_S)
+    tools.wait_for(lambda: folders() == before, GONE_S)
+    executor = request.getfixturevalue("executor")
+    executor.submit(runs.task(tmp_path))
+    assert tools.until_ended(executor)[0].reason is None
+    assert RunFolder(task.folder).record()["attempts"] == 2
+
+
+def test_runs_are_those_of_the_local_executor_to_the_byte(
+    runs, tools, expected, executor, tmp_path
+):
+    for index in range(2):
+        executor.submit(runs.task(tmp_path, index))
+    assert {ended.reason for ended in tools.until_ended(executor, 2)} == {None}
+    executor.submit(runs.task(tmp_path, 2))
+    assert tools.until_ended(executor)[0].reason is None
+    found = tools.outcome(tmp_path)
+    assert len(found) == 12
+    assert found.items() <= expected.items()
+
+
+def test_a_run_that_raises_says_why_and_the_next_is_done(runs, tools, executor, tmp_path):
+    broken = runs.broken(tmp_path)
+    executor.submit(broken)
+    (ended,) = tools.until_ended(executor)
+    assert ended.run == broken.folder.name
+    assert ended.reason.startswith("FileNotFoundError")
+    assert RunFolder(broken.folder).state() == "failed"
+    executor.submit(runs.task(tmp_path, 2))
+    assert tools.until_ended(executor)[0].reason is None
+
+
+@pytest.mark.parametrize("whom", ["worker", "actor"])
+def test_a_worker_or_actor_that_dies_is_replaced(runs, tools, executor, tmp_path, whom):
+    task = runs.task(tmp_path, epochs=tools.LONG)
+    executor.submit(task)
+    worker = tools.until_computing(task.folder)
+    actor = tools.parent(worker)
+    os.kill(worker if whom == "worker" else actor, signal.SIGKILL)
+    (ended,) = tools.until_ended(executor)
+    assert ("code -9" if whom == "worker" else "actor") in ended.reason
+    tools.wait_for(lambda: not tools.alive({worker}), GONE_S)
+    executor.submit(runs.task(tmp_path))
+    assert tools.until_ended(executor)[0].reason is None
+
+
+@pytest.mark.parametrize("whom", ["worker", "actor"])
+def test_what_hangs_is_killed_with_its_children(runs, tools, executor, tmp_path, monkeypatch, whom):
+    monkeypatch.setattr(ray_module, "ANSWER_S", 1.0)
+    task = runs.task(tmp_path, epochs=tools.LONG)
+    executor.submit(task)
+    worker = tools.until_computing(task.folder)
+    stopped = {worker} if whom == "worker" else {worker, tools.parent(worker)}
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    executor.kill(task.folder.name)
+    assert tools.until_ended(executor)[0].reason
+    tools.wait_for(lambda: not tools.alive(stopped), GONE_S)
+
+
+def test_a_driver_ends_its_actors_on_a_cluster_that_it_has_not_started(
+    runs, tools, expected, tmp_path, start_driver
+):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    temporary = tempfile.mkdtemp(prefix="ray-")  # a socket's path must be short
+    command = ["--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}"]
+    command += ["--include-dashboard=false", "--num-cpus=1", f"--temp-dir={temporary}"]
+    with (tmp_path / "head.log").open("w") as log:
+        head = subprocess.Popen(
+            [Path(sys.executable).with_name("ray"), "start", *command], stdout=log, stderr=log
+        )
+    try:
+        log = tmp_path / "head.log"
+        tools.wait_for(lambda: "--block" in log.read_text())
+        address = {"RAY_ADDRESS": f"127.0.0.1:{port}"}
+        task = runs.task(tmp_path, epochs=tools.LONG)
+        driver = start_driver("ray", tmp_path, task, **address)
+        worker = tools.until_computing(task.folder)
+        actor = tools.parent(worker)
+        assert not tools.descendants(driver.pid)
+        driver.kill()
+        tools.wait_for(lambda: not tools.alive({worker, actor}), GONE_S)
+        start_driver("ray", tmp_path, runs.task(tmp_path), **address)
+        tools.wait_for(lambda: RunFolder(task.folder).state() == "complete")
+    finally:
+        for pid in {head.pid, *tools.descendants(head.pid)}:
+            os.kill(pid, signal.SIGKILL)
+        head.wait()
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def test_a_slot_s_gpu_is_the_one_that_its_actor_sees(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    with ray_module._visible([1]):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "7"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,7"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    with ray_module._visible([0, 2]):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,2"
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+    assert ray_module._seen(("cuda:2", "cuda:5")) == ("cuda:0", "cuda:1")
+    assert ray_module._seen(("cpu", "cpu")) == ("cpu", "cpu")
+
+
+def test_slots_share_what_the_cluster_has():
+    def shares(places, *nodes, threads=1):
+        nodes = [dict(zip(("CPU", "GPU"), node, strict=True)) for node in nodes]
+        found = ray_module._shares(places, ResourcesConfig(threads=threads), nodes)
+        assert len({tuple(share.values()) for share in found}) == 1
+        return tuple(found[0].values())
+
+    assert shares([("cpu",)] * 2, (8, 0), threads=3) == (3, 0)
+    assert shares([("cpu", "cpu")], (8, 0), threads=3) == (6, 0)
+    assert shares([("cpu",)] * 2, (8, 0), threads=6) == (4, 0), "both at once"
+    assert shares([("cpu",)] * 3, (3, 0), (3, 0), threads=2) == (1, 0), "on whole machines"
+    assert shares([("cpu",)] * 5, (2, 0)) == (1 / 3, 0)
+    assert shares([("cuda:0",), ("cuda:1",)], (8, 2)) == (1, 1)
+    assert shares([("cuda:0", "cuda:1")], (8, 2)) == (2, 2)
+    assert shares([("cuda:0",)] * 2, (8, 1)) == (1, 0.5)
+    assert 3 * shares([("cuda:0",)] * 3, (8, 1))[1] <= 1
+    with pytest.raises(StudyError, match="must have 2 GPUs, but has 1"):
+        shares([("cuda:0",), ("cuda:1",)], (8, 1))
+
+
+def test_close_writes_a_checkpoint_and_leaves_nothing(runs, tools, executor, tmp_path):
+    handler = signal.getsignal(signal.SIGTERM)
+    task = runs.task(tmp_path, epochs=tools.LONG)
+    executor.submit(task)
+    tools.until_computing(task.folder)
+    there = tools.descendants(os.getpid())
+    executor.close()
+    assert (task.folder / "checkpoints.json").exists()
+    assert RunFolder(task.folder).state() == "interrupted"
+    assert not any("ray" in command for command in map(_command, tools.alive(there)))
+    assert not folders()
+    assert signal.getsignal(signal.SIGTERM) is handler is signal.SIG_DFL
+
+
+def _command(pid):
+    return Path(f"/proc/{pid}/cmdline").read_text()

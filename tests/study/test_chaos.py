@@ -1,0 +1,202 @@
+"""Kills of driver, worker or all of it at random moments: nothing is lost, nothing done twice."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from mtlbench.records import RunFolder
+
+KILLS = int(os.environ.get("MTLBENCH_TEST_KILLS", "25"))
+"""How many for each executor; `nox -s chaos` takes 200."""
+LONGER = ("epochs = 2", "epochs = 20")
+CHECKPOINTS = ("[base.model]", "[resources]\ncheckpoint_steps = 2\nretries = 9\n[base.model]")
+SIX_SEEDS = ("seeds = [0, 1]", "seeds = [0, 1, 2, 3, 4, 5]")
+RUNS = 24
+MARK = "MTLBENCH_TEST_MARK"
+
+
+class Crowd:
+    """Everything that a study has started: processes that carry our mark in their environment."""
+
+    def __init__(self):
+        self.mark = uuid.uuid4().hex
+
+    def start(self, study, results, log, *arguments):
+        code = "from mtlbench.cli import main; main()"
+        command = [sys.executable, "-c", code, "study", "run", str(study)]
+        command += ["--results", str(results), "--device", "cpu", "--jobs", "2", *arguments]
+        environment = os.environ | {MARK: self.mark}
+        return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+
+    def pids(self):
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                marked = f"{MARK}={self.mark}".encode() in path.read_bytes()
+                zombie = "\nState:\tZ" in (path.parent / "status").read_text()
+            except OSError:
+                continue
+            if marked and not zombie:
+                found.append(int(path.parent.name))
+        return found
+
+    def kill(self):
+        for pid in self.pids():
+            kill(pid)
+
+
+def kill(pid):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def runs(folder):
+    return [RunFolder(path) for path in (folder / "runs").glob("*")]
+
+
+def finished(folder):
+    """Of each complete run, when it was started and how often."""
+    records = {run.name: run.record() for run in runs(folder) if run.state() == "complete"}
+    return {name: (record["started"], record["attempts"]) for name, record in records.items()}
+
+
+def computing(folder):
+    """Processes that compute a run now."""
+    return [run.record()["pid"] for run in runs(folder) if run.state() == "running"]
+
+
+def wait_for(condition, seconds=120):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not condition():
+        time.sleep(0.05)
+
+
+def outcome(folder):
+    names = ("config.json", "history.csv", "predictions.csv", "model.safetensors", "panels.npz")
+    files = [path for path in (folder / "runs").rglob("*") if path.name in names]
+    files += [folder / "cells.csv", *(folder / "report").glob("*.csv"), folder / "report/table.md"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, tiny_study):
+    """What the study gives when nothing disturbs it, with the local executor."""
+    home = tmp_path_factory.mktemp("undisturbed")
+    text = tiny_study
+    for old, new in (LONGER, CHECKPOINTS, SIX_SEEDS):
+        text = text.replace(old, new)
+    (home / "tiny.toml").write_text(text)
+    with (home / "log").open("w") as log:
+        assert Crowd().start(home / "tiny.toml", home, log).wait(timeout=400) == 0
+    return outcome(home / "tiny")
+
+
+@pytest.mark.parametrize("executor", ["local", "ray", "slurm"])
+def test_a_study_survives_kills_of_driver_worker_and_all(
+    study_file, tmp_path, executor, undisturbed
+):
+    rng, crowd = random.Random(executor), Crowd()
+    extra = ("[resources]", '[resources]\nslurm = { cluster = "local" }')
+    study = study_file(LONGER, CHECKPOINTS, SIX_SEEDS, *([extra] if executor == "slurm" else []))
+    results = tmp_path / "results"
+    folder, arguments = results / "tiny", ("--executor", executor)
+    seen, kinds, driver = {}, [], None
+    with (tmp_path / "log").open("w") as log:
+        for _ in range(KILLS):
+            if len(seen) == RUNS:  # kills go on with a new study
+                check(folder, undisturbed, seen)
+                results = tmp_path / f"results{len(kinds)}"
+                folder, seen = results / "tiny", {}
+            if driver is None or driver.poll() is not None:
+                driver = crowd.start(study, results, log, *arguments)
+            wait_for(lambda: computing(folder) or driver.poll() is not None)  # noqa: B023
+            time.sleep(rng.uniform(0, 3))
+            kinds.append(rng.choice(["driver", "worker", "all"]))
+            workers = computing(folder)
+            if kinds[-1] == "worker" and workers:
+                kill(rng.choice(workers))
+            elif kinds[-1] == "all":
+                crowd.kill()
+            else:
+                driver.kill()
+            if kinds[-1] != "worker":
+                driver.wait()
+            now = finished(folder)
+            assert seen.items() <= now.items(), "a complete run was lost or done again"
+            seen = now
+        if driver.poll() is None:
+            driver.kill()
+            driver.wait()
+        assert crowd.start(study, results, log, *arguments).wait(timeout=600) == 0
+    check(folder, undisturbed, seen)
+    wait_for(lambda: not crowd.pids(), 30)
+    assert crowd.pids() == [], "orphans"
+    print(f"{executor}: {KILLS} kills, {', '.join(f'{kinds.count(k)} {k}' for k in set(kinds))}")
+
+
+def check(folder, undisturbed, seen):
+    """Every run once, what was done untouched, and all bytes as undisturbed."""
+    after = finished(folder)
+    assert len(after) == RUNS
+    assert seen.items() <= after.items()
+    if (folder / "report").exists():
+        disturbed = outcome(folder)
+        assert disturbed.keys() == undisturbed.keys()
+        assert [name for name in disturbed if disturbed[name] != undisturbed[name]] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_writes_checkpoints_and_the_next_start_goes_on(
+    study_file, tmp_path, number, undisturbed
+):
+    study, results, crowd = (
+        study_file(LONGER, CHECKPOINTS, SIX_SEEDS),
+        tmp_path / "results",
+        Crowd(),
+    )
+    with (tmp_path / "log").open("w") as log:
+        driver = crowd.start(study, results, log)
+        wait_for(lambda: list(results.glob("tiny/runs/*/history.csv")))
+        driver.send_signal(number)
+        assert driver.wait(timeout=30) == 75
+        assert crowd.pids() == []
+        left = [path.parent for path in results.glob("tiny/runs/*/checkpoints.json")]
+        assert left
+        assert crowd.start(study, results, log).wait(timeout=300) == 0
+    assert all(RunFolder(folder).record()["attempts"] == 2 for folder in left)
+    assert list(results.glob("tiny/runs/*/checkpoint*")) == []
+    assert outcome(results / "tiny") == undisturbed
+
+
+def test_a_stopped_worker_is_killed_and_its_run_done_again(study_file, tmp_path, undisturbed):
+    hung = ("[resources]", "[resources]\nhung_minutes = 0.1")
+    study, crowd = study_file(LONGER, CHECKPOINTS, SIX_SEEDS, hung), Crowd()
+    with (tmp_path / "log").open("w") as log:
+        driver = crowd.start(study, tmp_path, log)
+        wait_for(lambda: computing(tmp_path / "tiny"))
+        stopped = computing(tmp_path / "tiny")[0]
+        os.kill(stopped, signal.SIGSTOP)
+        assert driver.wait(timeout=300) == 0
+    assert not Path(f"/proc/{stopped}").exists()
+    assert "no sign of life" in (tmp_path / "log").read_text()
+    assert outcome(tmp_path / "tiny") == undisturbed
+
+
+def test_a_stopped_worker_does_not_outlive_its_driver(study_file, tmp_path):
+    study, crowd = study_file(LONGER, SIX_SEEDS), Crowd()
+    with (tmp_path / "log").open("w") as log:
+        driver = crowd.start(study, tmp_path, log)
+        wait_for(lambda: computing(tmp_path / "tiny"))
+        os.kill(computing(tmp_path / "tiny")[0], signal.SIGSTOP)
+        driver.kill()
+        driver.wait()
+    wait_for(lambda: not crowd.pids(), 10)
+    assert crowd.pids() == []
