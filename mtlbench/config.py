@@ -8,7 +8,7 @@ their dicts live, in `study`; here only shapes, types and ranges.
 import itertools
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
@@ -365,18 +365,6 @@ class SearchConfig(Strict):
     parallel: Positive = 4
     """Trials of an arm that may be under way at a time; it shapes what is tried, `--jobs` not."""
 
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        if len(set(self.objectives)) < len(self.objectives):
-            raise ValueError(f"objective: must be two metrics, but got {list(self.objectives)}")
-        if len(self.objectives) > 1 and self.pruner not in ("none", "median"):
-            raise ValueError(
-                f"pruner: must be none or median with two objectives, but got {self.pruner!r}"
-            )
-        if self.finalists > self.trials:
-            raise ValueError(f"finalists: must be <= trials, but got {self.finalists}")
-        return self
-
     @property
     def objectives(self) -> tuple[ValidationMetric, ...]:
         """One or two."""
@@ -393,6 +381,31 @@ class CompareConfig(Strict):
     resamples: Annotated[int, Field(ge=100)] = 10_000
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     published: list[str] = []
+
+
+def _search_faults(
+    search: SearchConfig, trial_seeds: list[int], seeds: list[int], folds: int
+) -> Iterator[str]:
+    """Yield `key: what must hold` per fault of `[search]` that no key has alone."""
+    objectives = search.objectives
+    if len(set(objectives)) < len(objectives):
+        yield f"objective: must be two metrics, but got {list(objectives)}"
+    if len(objectives) > 1 and search.pruner not in ("none", "median"):
+        yield f"pruner: must be none or median with two objectives, but got {search.pruner!r}"
+    if search.finalists > search.trials:
+        yield f"finalists: must be <= trials, but got {search.finalists}"
+    if shared := sorted(set(trial_seeds) & set(seeds)):
+        yield (
+            "trial_seeds: must not be in seeds, since finalists are trained afresh, "
+            f"but got {shared}"
+        )
+    if len(set(trial_seeds)) < len(trial_seeds):
+        yield f"trial_seeds: must be unique, but got {trial_seeds}"
+    if search.pruner == "wilcoxon" and len(trial_seeds) * max(1, folds) < 2:
+        yield (
+            "pruner: wilcoxon judges over the runs of a trial, so there must be at least 2 "
+            "trial_seeds or folds"
+        )
 
 
 class StudyConfig(Strict):
@@ -444,19 +457,8 @@ class StudyConfig(Strict):
             return self
         if self.search is None or not searched:
             raise ValueError('kind: "search" must have [search], and an arm with `search`')
-        if shared := sorted(set(self.trial_seeds) & set(self.seeds)):
-            raise ValueError(
-                f"search.trial_seeds: must not be in seeds, since finalists are trained "
-                f"afresh, but got {shared}"
-            )
-        if len(set(self.trial_seeds)) < len(self.trial_seeds):
-            raise ValueError(f"search.trial_seeds: must be unique, but got {self.trial_seeds}")
-        instances = len(self.trial_seeds) * max(1, self.data.folds)
-        if self.search.pruner == "wilcoxon" and instances < 2:
-            raise ValueError(
-                "search.pruner: wilcoxon judges over the runs of a trial, so there must be at "
-                "least 2 trial_seeds or folds"
-            )
+        for fault in _search_faults(self.search, self.trial_seeds, self.seeds, self.data.folds):
+            raise ValueError(f"search.{fault}")
         return self
 
     @property

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.table import Table
 
 from mtlbench.errors import StudyError
@@ -123,6 +124,7 @@ def run(
     from mtlbench.report import build
     from mtlbench.study.executors import EXECUTORS
     from mtlbench.study.session import Options, choose_devices, drive
+    from mtlbench.study.status import status as read_status
     from mtlbench.study.trackers import TRACKERS
 
     _require("--executor", [executor], EXECUTORS)
@@ -137,7 +139,7 @@ def run(
     slots = choose_devices(device, jobs, resources.threads, resources.gpus_per_run)
     options = Options(slots, executor, store, tracker or (), only or ())
     failures = drive(session, options, console)
-    outcome = _counts(session)
+    outcome = read_status(session.folder)
     report = build(session.folder) if outcome["done"] else None
     outcome["report"] = None if report is None else str(report)
     if as_json:
@@ -222,7 +224,7 @@ def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
     rows = by_cell(plan)
     table = Table(*rows[0])
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(*(escape(value) for value in row.values()))
     console = Console()
     console.print(table)
     console.print(

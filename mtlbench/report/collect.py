@@ -59,7 +59,9 @@ class Cell:
     @property
     def label(self) -> str:
         """The name with each varied key by its last part, λ by its letter."""
-        values = ", ".join(f"{short_key(key)}={value}" for key, value in self.values.items())
+        values = ", ".join(
+            f"{short_key(key)}={short_value(value)}" for key, value in self.values.items()
+        )
         return f"{self.arm} [{values}]" if values else self.arm
 
     @cached_property
@@ -95,6 +97,8 @@ class Study:
     """All cells of the design, also those without a complete run."""
     recipe: Mapping[str, Any]
     cases: pd.DataFrame
+    trials: pd.DataFrame
+    """What was searched, a row per trial of `trials.csv`; empty where nothing was."""
 
     @property
     def complete(self) -> tuple[Cell, ...]:
@@ -149,6 +153,15 @@ def short_key(key: str) -> str:
     return "λ" if key == "loss.lambda" else last
 
 
+def short_value(value: str) -> str:
+    """A number that a search drew to four significant digits; anything else as it is."""
+    try:
+        short = f"{float(value):.4g}"
+    except ValueError:
+        return value
+    return short if len(short) < len(value) else value
+
+
 def read_study(folder: Path) -> Study:
     """Read `results/<study>`.
 
@@ -165,6 +178,7 @@ def read_study(folder: Path) -> Study:
         cells,
         files.json_object(folder / "recipe.json", ["adapter"]),
         _cases(folder),
+        _trials(folder),
     )
     if not study.complete:
         raise StudyError(
@@ -184,6 +198,12 @@ def _design(folder: Path) -> pd.DataFrame:
 
 def _cases(folder: Path) -> pd.DataFrame:
     return files.text_table(folder / "cases.csv", ("patient_id", "split"))
+
+
+def _trials(folder: Path) -> pd.DataFrame:
+    columns = ("arm", "trial", "state")
+    path = folder / "trials.csv"
+    return files.text_table(path, columns) if path.is_file() else pd.DataFrame(columns=columns)
 
 
 def _cell(folder: Path, rows: pd.DataFrame) -> Cell:

@@ -26,6 +26,7 @@ def tasks_notes(study: Study, numbers: Numbers) -> tuple[str, ...]:
         _unreliable(numbers),
         _seeds(study),
         _chosen(study),
+        _searched(study, numbers),
         _missing(study),
     )
     return tuple(note for note in notes if note)
@@ -43,6 +44,7 @@ def full_notes(study: Study, numbers: Numbers) -> tuple[str, ...]:
         _budget(study),
         _seeds(study),
         _chosen(study),
+        _searched(study, numbers),
         _undefined(numbers),
         _missing(study),
     )
@@ -190,6 +192,30 @@ def _chosen(study: Study) -> str:
     for arm in study.config.arms:
         if study.representative(arm.name) is None and len(study.of_arm(arm.name)) > 1:
             lines.append(f"No cell stands for {arm.name}: each is shown.")
+    return " ".join(lines)
+
+
+def _searched(study: Study, numbers: Numbers) -> str:
+    """How many configurations were tried before the test set was opened, and what that flattered.
+
+    Optimism: the best trial's value, found by looking for it, less the test value of the same
+    metric of the finalist that stands for the arm, trained afresh.
+    """
+    lines = []
+    for arm, trials in study.trials.groupby("arm", sort=False):
+        states = trials["state"].value_counts()
+        told = ", ".join(f"{count} {state}" for state, count in states.items())
+        line = f"{arm}: {len(trials)} configurations were searched on validation data ({told})"
+        cell = study.representative(str(arm))
+        metric = study.config.compare.choose or ""
+        test = None if cell is None else numbers.value(cell, metric.removeprefix("val."))
+        if test is not None and metric in trials:
+            best = pd.to_numeric(trials[metric], errors="coerce").max()
+            line += (
+                f"; the best trial’s {metric} is {text.percent(best)}, the finalist’s test value "
+                f"{text.percent(test)} (optimism {text.percent(best - test)} points)"
+            )
+        lines.append(f"{line}.")
     return " ".join(lines)
 
 

@@ -9,7 +9,10 @@ from mtlbench.training.state import Row
 
 @dataclass(slots=True)
 class Work:
-    """How much there is to do: runs (a search counts trials), and optimisation steps."""
+    """How much there is to do: runs (a search counts trials), and optimisation steps.
+
+    What has failed for good is not to be done.
+    """
 
     done: int
     total: int

@@ -16,11 +16,13 @@ from optuna.trial import FrozenTrial, TrialState
 from mtlbench.config import Arm, StudyConfig
 from mtlbench.study.data import StudyData
 from mtlbench.study.design import chain, resolve
+from mtlbench.study.importance import search_importances
 from mtlbench.study.pruners import BelowBothMedians, Curve, Judge, OptunaJudge, Values
 from mtlbench.study.samplers import STATEFUL, as_optuna, draw, sampler_of
 from mtlbench.study.space import Params, plain, read_params
 from mtlbench.study.store import open_study
 from mtlbench.study.trial import Runs, Trial
+from mtlbench.training.state import Row
 
 STATES = {
     "complete": TrialState.COMPLETE,
@@ -132,6 +134,10 @@ class ArmSearch:
             **values,
             "runs": " ".join(trial.runs),
         }
+
+    def importances(self) -> list[Row]:
+        """Which searched key mattered, for each objective."""
+        return search_importances(self._optuna, self._search.objectives, self.arm.name)
 
     def _trial(self, params: Params) -> Trial:
         """The next trial, of these values."""

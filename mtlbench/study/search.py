@@ -116,6 +116,10 @@ class Search:
             for trial in choose_finalists(arm.trials, self._search.finalists)
         ]
 
+    def importances(self) -> list[Row]:
+        """Which searched key mattered in each arm, for each objective."""
+        return [row for arm in self._arms for row in arm.importances()]
+
     def outcome(self) -> list[Outcome]:
         """What was searched, for each arm."""
         rows = []

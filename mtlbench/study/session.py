@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from rich.console import Console
@@ -12,16 +14,19 @@ from rich.progress import Progress as Bars
 from mtlbench.config import StudyConfig, load_study
 from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder, atomic_path, write_csv, write_json, write_text
+from mtlbench.study import importance
 from mtlbench.study.ablation import Ablation
+from mtlbench.study.agenda import Agenda
 from mtlbench.study.changes import pairs_of, refuse_changes
 from mtlbench.study.data import StudyData, load_data
-from mtlbench.study.design import Design, build_design, expand
+from mtlbench.study.design import Cell, Design, build_design, expand
 from mtlbench.study.driver import Driver
 from mtlbench.study.executors import EXECUTORS, Executor, Places
 from mtlbench.study.listeners import Listeners
 from mtlbench.study.lock import hold
 from mtlbench.study.models import has_model
 from mtlbench.study.progress import LiveProgress, PlainProgress
+from mtlbench.study.search import Search
 from mtlbench.study.store import SQLITE, Store
 from mtlbench.study.trackers import TRACKERS
 
@@ -72,45 +77,86 @@ def open_session(
 
 
 def drive(session: Session, options: Options, console: Console) -> dict[str, str]:
-    """Compute what the study lacks; return the runs that failed, with their reasons.
+    """Compute what the study lacks; return what failed, with the reasons.
+
+    A search study is searched first; its finalists then are cells like any other.
 
     Raises:
         BusyError: another driver holds the study.
         StudyError: what has begun is no longer what the study file says.
     """
-    with hold(session.folder):
-        refuse_changes(session.folder, pairs_of(session.folder, session.design))
+    with hold(session.folder), _Crew(session, options, console) as crew:
+        failures, cells = _search(session, options, crew) if session.study.search else ({}, [])
+        design = _with_cells(session, cells)
+        refuse_changes(session.folder, pairs_of(session.folder, design))
         _write_study(session)
-        _reopen(session.folder, session.design)
-        missing = _missing(session, options.only)
+        write_csv(session.folder / "cells.csv", *design.cells_table())
+        _reopen(session.folder, design)
+        store = Store(_url(session, options), session.study.name, design, session.folder)
+        agenda = Ablation(design, session.folder, store, session.study, options.only)
+        return failures | agenda.failures | crew.compute(agenda)
+
+
+def _search(session: Session, options: Options, crew: "_Crew") -> tuple[dict[str, str], list[Cell]]:
+    """Do what is left of the searches; give what failed and the cells that they found."""
+    study, folder = session.study, session.folder
+    search = Search(study, session.data, folder, _url(session, options), study.resources.retries)
+    _write_study(session)
+    if not (folder / "cells.csv").exists():
+        write_csv(folder / "cells.csv", *session.design.cells_table())
+    failures = crew.compute(search)
+    write_csv(folder / "importances.csv", importance.COLUMNS, search.importances())
+    return search.failures | failures, search.finalists()
+
+
+class _Crew:
+    """The executor, started when there is something to compute, and those who listen."""
+
+    def __init__(self, session: Session, options: Options, console: Console) -> None:
+        self._session, self._options, self._console = session, options, console
+        self._open = ExitStack()
+        self._executor: Executor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def compute(self, agenda: Agenda) -> dict[str, str]:
+        """Drive an agenda to its end; give what failed."""
+        missing = agenda.work.total - agenda.work.done
         if not missing:
             return {}
-        executor = EXECUTORS[options.executor](
-            options.places[:missing], session.study.resources, session.folder
-        )
+        study, folder = self._session.study, self._session.folder
+        if self._executor is None:
+            make = EXECUTORS[self._options.executor]
+            self._executor = make(self._options.places[:missing], study.resources, folder)
+            self._open.callback(self._executor.close)
+        console = self._console
+        progress = LiveProgress(console) if console.is_terminal else PlainProgress(console)
+        trackers = [TRACKERS[name](folder, study.name) for name in self._options.trackers]
+        listeners = Listeners(progress, trackers)
+        prepared = self._session.data.prepared.root
         try:
-            return _compute(session, options, executor, console)
+            return Driver(
+                folder, prepared, agenda, self._executor, listeners, study.resources
+            ).run()
         finally:
-            executor.close()
+            listeners.close()
 
 
-def _compute(
-    session: Session, options: Options, executor: Executor, console: Console
-) -> dict[str, str]:
-    study, folder = session.study, session.folder
-    url = options.store or f"{SQLITE}{folder / 'optuna.db'}"
-    store = Store(url, study.name, session.design, folder)
-    trackers = [TRACKERS[name](folder, study.name) for name in options.trackers]
-    progress = LiveProgress(console) if console.is_terminal else PlainProgress(console)
-    listeners = Listeners(progress, trackers)
-    agenda = Ablation(session.design, folder, store, study, options.only)
-    driver = Driver(
-        folder, session.data.prepared.root, agenda, executor, listeners, study.resources
-    )
-    try:
-        return agenda.failures | driver.run()
-    finally:
-        listeners.close()
+def _with_cells(session: Session, cells: list[Cell]) -> Design:
+    """The study's design with the cells that a search has found, in the order of the arms."""
+    if not cells:
+        return session.design
+    order = [arm.name for arm in session.study.arms]
+    both = sorted([*session.design.cells, *cells], key=lambda cell: order.index(cell.arm))
+    return build_design(session.study, both, session.data)
+
+
+def _url(session: Session, options: Options) -> str:
+    return options.store or f"{SQLITE}{session.folder / 'optuna.db'}"
 
 
 def choose_devices(device: str, jobs: int | None, threads: int, per_run: int = 1) -> Places:
@@ -137,13 +183,6 @@ def choose_devices(device: str, jobs: int | None, threads: int, per_run: int = 1
     return [groups[index % len(groups)] for index in range(jobs or len(groups))]
 
 
-def _missing(session: Session, only: Sequence[str]) -> int:
-    """How many runs are still to be computed."""
-    states = session.design.states(session.folder)
-    wanted = session.design.of_arms(only) if only else set(states)
-    return sum(states[name] != "complete" for name in wanted)
-
-
 def _reopen(folder: Path, design: Design) -> None:
     """Take back that a run is complete: its files are damaged, or its weights gone and needed."""
     for name, run in reversed(list(design.runs.items())):
@@ -162,4 +201,3 @@ def _write_study(session: Session) -> None:
     write_json(folder / "recipe.json", session.data.prepared.recipe)
     with atomic_path(folder / "cases.csv") as temporary:
         session.data.cases.to_csv(temporary, index=False, lineterminator="\n")
-    write_csv(folder / "cells.csv", *session.design.cells_table())

@@ -540,7 +540,7 @@ def test_pruning_saves_epochs_and_spares_the_best(hunt, pruner):
 @pytest.mark.parametrize("pruner", ["median", "hyperband", "wilcoxon"])
 def test_verdicts_depend_on_no_order(hunt, pruner):
     seeds = "[4, 5, 6, 7, 8, 9]" if pruner == "wilcoxon" else "[4]"
-    lines = f'pruner = "{pruner}"\ntrials = 20\ntrial_seeds = {seeds}\nparallel = 3'
+    lines = f'pruner = "{pruner}"\ntrials = 14\ntrial_seeds = {seeds}\nparallel = 3'
     epochs = 1 if pruner == "wilcoxon" else 6
     expected = fingerprint(undisturbed(hunt, lines, epochs=epochs))
     assert b"pruned" in expected[0]
@@ -686,14 +686,11 @@ def by_hand(sampler, surface, trials, parallel):
     return study.best_value
 
 
-@pytest.mark.parametrize(
-    ("name", "surfaces", "trials_"), [("tpe", 24, 40), ("gp", 8, 20), ("random", 24, 40)]
-)
+@pytest.mark.parametrize(("name", "surfaces", "trials_"), [("tpe", 24, 40), ("gp", 6, 20)])
 def test_the_optimum_is_found_as_often_as_by_hand(hunt, name, surfaces, trials_):
     samplers = {
         "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True),
         "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
-        "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     }
     ours, theirs = [], []
     for number in range(surfaces):

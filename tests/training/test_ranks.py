@@ -209,6 +209,14 @@ def descendants(pid):
     return found
 
 
+def lives(pid):
+    """Whether a process is there; one that has ended may still wait to be reaped by init."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def ranks_of(pid):
     """The pids of the ranks below a process."""
     commands = descendants(pid).items()
@@ -274,9 +282,9 @@ def test_a_run_that_is_stopped_killed_and_loses_a_rank_ends_with_the_same_bits(
     worker.kill()
     worker.join()
     until = time.monotonic() + 2
-    while any(Path(f"/proc/{pid}").exists() for pid in below) and time.monotonic() < until:
+    while any(map(lives, below)) and time.monotonic() < until:
         time.sleep(0.01)
-    assert [pid for pid in below if Path(f"/proc/{pid}").exists()] == []
+    assert [pid for pid in below if lives(pid)] == []
     assert folder.state() == "interrupted"
 
     def kill_a_rank():

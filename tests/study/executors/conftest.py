@@ -85,9 +85,9 @@ def runs(tmp_path_factory, tiny_study):
 
 @pytest.fixture(scope="session")
 def expected(runs, tmp_path_factory):
-    """Files of three short runs and of a longer one, as the local executor computes them."""
+    """Files of two short runs and of a longer one, as the local executor computes them."""
     folder = tmp_path_factory.mktemp("local")
-    short = [runs.task(folder, index) for index in range(3)]
+    short = [runs.task(folder, index) for index in range(2)]
     return runs.local(folder, [*short, runs.task(folder, 3, epochs=40)])
 
 

@@ -1,6 +1,5 @@
 import os
 import signal
-from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -14,13 +13,15 @@ if find_spec("submitit") is None:
     pytest.skip("submitit is an extra", allow_module_level=True)
 from mtlbench.study.executors.jobs import Job, Ticket, ticket_lock, write_ticket
 
-LOCAL = ResourcesConfig(slurm={"cluster": "local"})
+CLUSTER = os.environ.get("MTLBENCH_TEST_CLUSTER", "local")
+"""`slurm` where there is one that this machine may submit to."""
+RESOURCES = ResourcesConfig(slurm={"cluster": CLUSTER})
 GONE_S = 5.0
 
 
 @pytest.fixture
 def executor(tmp_path):
-    executor = EXECUTORS["slurm"]([("cpu",), ("cpu",)], LOCAL, tmp_path)
+    executor = EXECUTORS["slurm"]([("cpu",), ("cpu",)], RESOURCES, tmp_path)
     yield executor
     executor.close()
 
@@ -33,29 +34,24 @@ def jobs(folder):
 def test_runs_are_those_of_the_local_executor_to_the_byte(
     runs, tools, expected, executor, tmp_path
 ):
-    tasks = [runs.task(tmp_path, index) for index in range(3)]
-    executor.submit(tasks[0])
-    executor.submit(tasks[1])
-    executor_ended = tools.until_ended(executor)
-    executor.submit(tasks[2])
-    executor_ended += tools.until_ended(executor, 2)
-    assert {ended.reason for ended in executor_ended} == {None}
+    for index in range(2):
+        executor.submit(runs.task(tmp_path, index))
+    assert {ended.reason for ended in tools.until_ended(executor, 2)} == {None}
     found = tools.outcome(tmp_path)
-    assert len(found) == 12
+    assert len(found) == 8
     assert found.items() <= expected.items()
-    assert len(jobs(tmp_path)) == 3
+    assert len(jobs(tmp_path)) == 2
     assert not list(tmp_path.glob("runs/*/job.json"))
 
 
-def test_a_run_that_raises_says_why_and_can_be_submitted_again(runs, tools, executor, tmp_path):
-    for attempt in (1, 2):
-        broken = runs.broken(tmp_path)
-        executor.submit(broken)
-        (ended,) = tools.until_ended(executor)
-        assert ended.run == broken.folder.name
-        assert ended.reason.startswith("FileNotFoundError")
-        assert RunFolder(broken.folder).record()["failures"] == attempt
-        assert not (broken.folder / "job.json").exists()
+def test_a_run_that_raises_says_why(runs, tools, executor, tmp_path):
+    broken = runs.broken(tmp_path)
+    executor.submit(broken)
+    (ended,) = tools.until_ended(executor)
+    assert ended.run == broken.folder.name
+    assert ended.reason.startswith("FileNotFoundError")
+    assert RunFolder(broken.folder).state() == "failed"
+    assert not (broken.folder / "job.json").exists()
 
 
 @pytest.mark.parametrize("hangs", [False, True])
@@ -71,9 +67,11 @@ def test_a_job_that_is_killed_ends_its_run_and_the_next_goes_on(
     else:
         os.kill(pid, signal.SIGKILL)
     (ended,) = tools.until_ended(executor)
-    assert "ended without a word" in ended.reason
-    assert jobs(tmp_path)[0] in ended.reason
-    assert not tools.alive({pid})
+    if hangs and CLUSTER == "slurm":
+        assert ended.reason == "its job was asked to end"  # Slurm sends SIGCONT, then SIGTERM
+    else:
+        assert f"its job {jobs(tmp_path)[0]} ended without a word" in ended.reason
+    tools.wait_for(lambda: not tools.alive({pid}), GONE_S)
     executor.submit(runs.task(tmp_path))
     assert tools.until_ended(executor)[0].reason is None
     assert RunFolder(task.folder).record()["attempts"] == 2
@@ -81,14 +79,13 @@ def test_a_job_that_is_killed_ends_its_run_and_the_next_goes_on(
 
 def test_close_writes_a_checkpoint_and_leaves_nothing(runs, tools, tmp_path):
     before = tools.descendants(os.getpid())
-    executor = EXECUTORS["slurm"]([("cpu",), ("cpu",)], LOCAL, tmp_path)
+    executor = EXECUTORS["slurm"]([("cpu",), ("cpu",)], RESOURCES, tmp_path)
     task, late = runs.task(tmp_path, epochs=tools.LONG), runs.task(tmp_path, 1)
     executor.submit(task)
     pid = tools.until_computing(task.folder)
     executor.submit(late)
-    there = tools.descendants(os.getpid()) - before
-    assert pid in there
-    assert len(there) >= 3
+    there = (tools.descendants(os.getpid()) | {pid}) - before
+    assert len(there) >= (5 if CLUSTER == "local" else 1)
     executor.close()
     assert (task.folder / "checkpoints.json").exists()
     assert RunFolder(task.folder).state() == "interrupted"
@@ -102,12 +99,12 @@ def test_jobs_of_a_killed_driver_are_followed_and_never_doubled(
     runs, tools, expected, tmp_path, start_driver
 ):
     task = runs.task(tmp_path, 3, epochs=40)
-    driver = start_driver("slurm", tmp_path, task, LOCAL)
+    driver = start_driver("slurm", tmp_path, task, RESOURCES)
     pid = tools.until_computing(task.folder)
     os.kill(pid, signal.SIGSTOP)  # so that it does not end before the next driver is there
     driver.kill()
     driver.wait()
-    executor = EXECUTORS["slurm"]([("cpu",)], LOCAL, tmp_path)
+    executor = EXECUTORS["slurm"]([("cpu",)], RESOURCES, tmp_path)
     try:
         executor.submit(task)
         assert executor.wait(0.5) == []
@@ -123,11 +120,11 @@ def test_jobs_of_a_killed_driver_are_followed_and_never_doubled(
 
 def test_a_waiting_job_of_a_killed_driver_is_followed(runs, tools, tmp_path, start_driver):
     task = runs.task(tmp_path)
-    driver = start_driver("slurm", tmp_path, task, LOCAL)
+    driver = start_driver("slurm", tmp_path, task, RESOURCES)
     tools.wait_for(lambda: (task.folder / "job.json").exists())
     tools.wait_for(lambda: read_json(task.folder / "job.json")["id"])
     driver.kill()
-    executor = EXECUTORS["slurm"]([("cpu",)], LOCAL, tmp_path)
+    executor = EXECUTORS["slurm"]([("cpu",)], RESOURCES, tmp_path)
     executor.submit(task)
     assert tools.until_ended(executor)[0].reason is None
     executor.close()
@@ -136,7 +133,7 @@ def test_a_waiting_job_of_a_killed_driver_is_followed(runs, tools, tmp_path, sta
 
 def test_a_job_whose_driver_died_while_it_submitted_it_leaves(runs, tools, executor, tmp_path):
     task = runs.task(tmp_path)
-    write_ticket(task.folder, Ticket("local", ("cpu",)))
+    write_ticket(task.folder, Ticket(CLUSTER, ("cpu",)))
     executor.submit(task)
     ticket = read_json(task.folder / "job.json")
     assert ticket["id"], "a job of its own"
@@ -144,7 +141,7 @@ def test_a_job_whose_driver_died_while_it_submitted_it_leaves(runs, tools, execu
     assert RunFolder(task.folder).record()["attempts"] == 1
     files = {path: path.stat().st_mtime_ns for path in task.folder.glob("*.*")}
     Job(task, "the token of the ticket that was replaced", None)()
-    write_ticket(task.folder, Ticket("local", ("cpu",)))
+    write_ticket(task.folder, Ticket(CLUSTER, ("cpu",)))
     Job(task, "the token of the ticket that was replaced", None)()
     assert files.items() <= {p: p.stat().st_mtime_ns for p in task.folder.glob("*.*")}.items()
 
@@ -161,13 +158,12 @@ def test_a_job_that_has_begun_without_its_number_being_known_is_followed(
     assert jobs(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGUSR1])
 def test_a_preempted_job_queues_again_and_ends_with_the_same_bytes(
-    runs, tools, expected, executor, tmp_path, number
+    runs, tools, expected, executor, tmp_path
 ):
     task = runs.task(tmp_path, 3, epochs=40)
     executor.submit(task)
-    os.kill(tools.until_computing(task.folder), number)
+    os.kill(tools.until_computing(task.folder), signal.SIGUSR2)
     assert tools.until_ended(executor)[0].reason is None
     assert RunFolder(task.folder).record()["attempts"] == 2
     assert len(jobs(tmp_path)) == 1
