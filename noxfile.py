@@ -30,6 +30,13 @@ def mutations(session: nox.Session) -> None:
 
 
 @nox.session
+def chaos(session: nox.Session) -> None:
+    """200 kills with each executor, and 1,000 runs by 8 workers; not among the default sessions."""
+    env = {"OMP_NUM_THREADS": "1", "MTLBENCH_TEST_KILLS": "200", "MTLBENCH_TEST_RUNS": "1000"}
+    session.run("pytest", "-s", "tests/study/test_chaos.py", *session.posargs, env=env)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     # A file stays on one core, so that what its tests share is made once.
     one_thread = {"OMP_NUM_THREADS": "1"}

@@ -28,7 +28,7 @@ from mtlbench.study.models import has_model
 from mtlbench.study.progress import LiveProgress, PlainProgress
 from mtlbench.study.search import Search
 from mtlbench.study.store import SQLITE, Store
-from mtlbench.study.trackers import TRACKERS
+from mtlbench.study.trackers import open_trackers
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +129,13 @@ class _Crew:
         if not missing:
             return {}
         study, folder = self._session.study, self._session.folder
+        trackers = open_trackers(self._options.trackers, folder, study.name)
         if self._executor is None:
             make = EXECUTORS[self._options.executor]
             self._executor = make(self._options.places[:missing], study.resources, folder)
             self._open.callback(self._executor.close)
         console = self._console
         progress = LiveProgress(console) if console.is_terminal else PlainProgress(console)
-        trackers = [TRACKERS[name](folder, study.name) for name in self._options.trackers]
         listeners = Listeners(progress, trackers)
         prepared = self._session.data.prepared.root
         try:

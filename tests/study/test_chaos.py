@@ -20,6 +20,9 @@ LONGER = ("epochs = 2", "epochs = 20")
 CHECKPOINTS = ("[base.model]", "[resources]\ncheckpoint_steps = 2\nretries = 9\n[base.model]")
 SIX_SEEDS = ("seeds = [0, 1]", "seeds = [0, 1, 2, 3, 4, 5]")
 RUNS = 24
+MANY = int(os.environ.get("MTLBENCH_TEST_RUNS", "80"))
+"""Runs of the study of many runs; `nox -s chaos` takes 1,000."""
+DRIVERS = 16
 MARK = "MTLBENCH_TEST_MARK"
 
 
@@ -200,3 +203,32 @@ def test_a_stopped_worker_does_not_outlive_its_driver(study_file, tmp_path):
         driver.wait()
     wait_for(lambda: not crowd.pids(), 10)
     assert crowd.pids() == []
+
+
+def test_many_workers_do_each_of_many_runs_once(tmp_path, tiny_study):
+    """8 workers, `MANY` runs: as many attempts as runs, none lost."""
+    text = tiny_study.replace("epochs = 2", "steps = 1")
+    text = text.replace("seeds = [0, 1]", f"seeds = {list(range(MANY // 4))}")
+    (tmp_path / "tiny.toml").write_text(text)
+    with (tmp_path / "log").open("w") as log:
+        driver = Crowd().start(tmp_path / "tiny.toml", tmp_path, log, "--jobs", "8")
+        assert driver.wait(timeout=3000) == 0
+    records = [run.record() for run in runs(tmp_path / "tiny")]
+    assert len(records) == MANY
+    assert {(record["state"], record["attempts"]) for record in records} == {("complete", 1)}
+
+
+def test_of_drivers_that_start_at_once_one_wins(study_file, tmp_path, undisturbed):
+    """On an empty cache too: all of them want to prepare the data."""
+    study, crowds = study_file(LONGER, CHECKPOINTS, SIX_SEEDS), [Crowd() for _ in range(DRIVERS)]
+    drivers = []
+    for number, crowd in enumerate(crowds):
+        with (tmp_path / f"log{number}").open("w") as log:
+            drivers.append(crowd.start(study, tmp_path, log))
+    codes = [driver.wait(timeout=400) for driver in drivers]
+    assert sorted(codes) == [0] + [1] * (DRIVERS - 1)
+    winner = drivers[codes.index(0)].pid
+    for number, code in enumerate(codes):
+        said = (tmp_path / f"log{number}").read_text()
+        assert code == 0 or f"is being driven by pid {winner} on host" in said, said
+    assert outcome(tmp_path / "tiny") == undisturbed

@@ -331,6 +331,24 @@ def test_the_first_stage_is_shared_and_never_two_at_a_time(hunt):
     assert len(driver.begun) == 4
 
 
+def test_weights_that_are_not_kept_are_made_again_where_a_stage_starts_from_them(hunt):
+    space = """
+"strategy" = ["seg", "sequential"]
+"optim.batch_size" = [4, 8]
+"""
+    more = """[resources]
+keep = "none"
+"""
+    lines = 'trials = 12\nparallel = 1\nobjective = "val.dice"'
+    make, driver = hunt(lines, space=space, more=more)
+    driver.run(make())
+    rows = trials(driver.folder)
+    assert [row["state"] for row in rows] == ["complete"] * 12
+    assert {row["strategy"] for row in rows} == {"seg", "sequential"}
+    for row in rows:
+        assert not (driver.path(row["runs"].split()[-1]) / "model.safetensors").exists()
+
+
 def test_conditional_keys_stand_only_where_they_hold(hunt):
     make, driver = hunt("trials = 16", space=WIDE)
     driver.run(make(), slots=3)
