@@ -6,7 +6,7 @@ what it tries; with the run folders it is all that the next start needs.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,7 +144,7 @@ class Search:
             ended = [*ended, *(trial for arm, trial in self._running() if arm.settle(trial))]
             if ended:
                 self._write()
-            self._drop_models(ended)
+            self._drop_models([chain[-1].hash for chain in trial.chains] for trial in ended)
             if not any([arm.advance() for arm in self._arms]):
                 break
             self._write()
@@ -162,6 +162,7 @@ class Search:
             self._finish()
 
     def _finish(self) -> None:
+        self._drop_models(trial.runs for arm in self._arms for trial in arm.trials)
         for arm in self._arms:
             if not any(trial.state == "complete" for trial in arm.trials):
                 self.failures[arm.arm.name] = (
@@ -173,11 +174,10 @@ class Search:
             rows = [{name: row.get(name) for name in columns} for row in fronts]
             write_csv(self._folder / PARETO, columns, rows)
 
-    def _drop_models(self, ended: Sequence[Trial]) -> None:
+    def _drop_models(self, groups: Iterable[Sequence[str]]) -> None:
         """Unless all models are to stay, those of trials go: finalists are trained again."""
         if self._study.resources.keep != "all":
-            needed = {run.hash for _, trial in self._running() for c in trial.chains for run in c}
-            groups = [[chain[-1].hash for chain in trial.chains] for trial in ended]
+            needed = {name for _, trial in self._running() for name in trial.runs}
             drop_models(self._folder, groups, "none", self._search.objectives[0], needed)
 
     def _columns(self) -> list[str]:

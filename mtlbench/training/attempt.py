@@ -80,7 +80,7 @@ class Attempt:
             progress = self._train(model, cohort, tasks)
         except Pruned:
             return {"state": "pruned", "validation": _validation(self._rows[-1])}
-        self._ranks.part()
+        self._ranks.leave()
         if not self._ranks.first:
             return {}
         before_s = time.perf_counter() - started

@@ -74,7 +74,7 @@ class Ranks:
         dist.broadcast(decision, src=0)
         return [bool(wish) for wish in decision.tolist()]
 
-    def part(self) -> None:
+    def leave(self) -> None:
         """From here on nothing is exchanged: the first rank may take its time to write."""
         if self.count > 1:
             dist.destroy_process_group()

@@ -100,7 +100,7 @@ def main():
     flat = {f"{name}/{k}": v for name, table in found.items() for k, v in table.items()}
     flat |= {f"norm/{i}": v for i, v in enumerate(normed)}
     save_file({k: v.contiguous() for k, v in flat.items()}, folder / f"{ranks.index}.safetensors")
-    ranks.part()
+    ranks.leave()
 
 
 if __name__ == "__main__":
