@@ -174,6 +174,13 @@ def expand(study: StudyConfig, source: str = "study") -> list[Cell]:
             except StudyError as error:
                 errors += str(error).splitlines()
     errors += check_study(study)
+    ranks = study.resources.gpus_per_run
+    for cell in cells:
+        if cell.config.optim.batch_size < ranks:
+            errors.append(
+                f"{cell.place('optim.batch_size')}: must be at least resources.gpus_per_run, "
+                f"{ranks}, but got {cell.config.optim.batch_size}"
+            )
     for arm, cell in points:
         named = [*check_names(cell.config), *check_point(arm, cell.varied, cell.config)]
         errors += [f"{_place(key, arm, cell.varied)}: {fault}" for key, fault in named]

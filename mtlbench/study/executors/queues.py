@@ -13,7 +13,7 @@ from mtlbench.study.executors.jobs import Ticket, has_begun
 
 ASK_S = 10.0
 """How old what Slurm says may be: it serves many users."""
-END_S = 5.0
+END_S = 30.0
 
 
 class Queue(Protocol):
