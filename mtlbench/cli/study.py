@@ -212,7 +212,9 @@ def _plan(session: "Session", device: str) -> dict[str, Any]:
     study = session.study
     slots = choose_devices(device, None, study.resources.threads, study.resources.gpus_per_run)
     seconds = estimate_s(session.design, session.folder, study.data.size, slots[0][0])
-    return _counts(session) | {"estimated_s": round(seconds / len(slots), 1)}
+    searched = [arm.name for arm in study.arms if arm.search] if study.search else []
+    trials = dict.fromkeys(searched, study.search.trials if study.search else 0)
+    return _counts(session) | {"search": trials, "estimated_s": round(seconds / len(slots), 1)}
 
 
 def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
@@ -222,7 +224,7 @@ def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
     from mtlbench.study.status import by_cell
 
     rows = by_cell(plan)
-    table = Table(*rows[0])
+    table = Table("cell", "runs", "state", "steps", "shared with")
     for row in rows:
         table.add_row(*(escape(value) for value in row.values()))
     console = Console()
@@ -233,6 +235,9 @@ def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    for arm, trials in plan.get("search", {}).items():
+        words = f"{arm}: to be searched by {trials} trials, then its finalists are trained"
+        console.print(f"{words} (not in the time below)", highlight=False, markup=False)
     if "estimated_s" in plan:
         minutes = plan["estimated_s"] / 60
         console.print(

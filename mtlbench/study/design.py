@@ -19,8 +19,7 @@ from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder, digest
 from mtlbench.study.data import StudyData
 from mtlbench.study.names import check_names, check_objectives, check_point, check_study
-from mtlbench.study.space import corners
-from mtlbench.study.space import plain as plain  # for those who read cells
+from mtlbench.study.search.space import corners, plain
 from mtlbench.training.strategies import STRATEGIES, Stage
 
 
@@ -174,15 +173,11 @@ def expand(study: StudyConfig, source: str = "study") -> list[Cell]:
             except StudyError as error:
                 errors += str(error).splitlines()
     errors += check_study(study)
-    ranks = study.resources.gpus_per_run
-    for cell in cells:
-        if cell.config.optim.batch_size < ranks:
-            errors.append(
-                f"{cell.place('optim.batch_size')}: must be at least resources.gpus_per_run, "
-                f"{ranks}, but got {cell.config.optim.batch_size}"
-            )
     for arm, cell in points:
-        named = [*check_names(cell.config), *check_point(arm, cell.varied, cell.config)]
+        named = [
+            *check_names(cell.config, study.resources.gpus_per_run),
+            *check_point(arm, cell.varied, cell.config),
+        ]
         errors += [f"{_place(key, arm, cell.varied)}: {fault}" for key, fault in named]
         if arm.search and study.search:
             errors += check_objectives(study.search, arm, cell.config)

@@ -36,7 +36,7 @@ def check_study(study: StudyConfig) -> Iterator[str]:
     yield from _swept_baselines(study)
 
 
-def check_names(config: RunConfig) -> Iterator[tuple[str, str]]:
+def check_names(config: RunConfig, ranks: int) -> Iterator[tuple[str, str]]:
     """Yield (dotted key, what must hold) per name or file of an arm that does not exist."""
     names: list[tuple[str, str, Collection[str]]] = [
         ("strategy", config.strategy, STRATEGIES),
@@ -46,6 +46,9 @@ def check_names(config: RunConfig) -> Iterator[tuple[str, str]]:
     for key, name, known in names:
         if fault := _unknown(name, known):
             yield key, fault
+    if (batch_size := config.optim.batch_size) < ranks:
+        fault = f"must be at least resources.gpus_per_run, {ranks}, but got {batch_size}"
+        yield "optim.batch_size", fault
     weights = config.model.weights
     if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
         yield "model.weights", f"must be 'none', 'imagenet' or a file, but got {weights!r}"

@@ -14,7 +14,6 @@ from rich.progress import Progress as Bars
 from mtlbench.config import StudyConfig, load_study
 from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder, atomic_path, write_csv, write_json, write_text
-from mtlbench.study import importance
 from mtlbench.study.ablation import Ablation
 from mtlbench.study.agenda import Agenda
 from mtlbench.study.changes import pairs_of, refuse_changes
@@ -26,7 +25,8 @@ from mtlbench.study.listeners import Listeners
 from mtlbench.study.lock import hold
 from mtlbench.study.models import has_model
 from mtlbench.study.progress import LiveProgress, PlainProgress
-from mtlbench.study.search import Search
+from mtlbench.study.search import importance
+from mtlbench.study.search.agenda import Search
 from mtlbench.study.store import SQLITE, Store
 from mtlbench.study.trackers import open_trackers
 
@@ -92,6 +92,8 @@ def drive(session: Session, options: Options, console: Console) -> dict[str, str
         _write_study(session)
         write_csv(session.folder / "cells.csv", *design.cells_table())
         _reopen(session.folder, design)
+        if not design.runs:  # every arm is searched, and none has a finalist
+            return failures
         store = Store(_url(session, options), session.study.name, design, session.folder)
         agenda = Ablation(design, session.folder, store, session.study, options.only)
         return failures | agenda.failures | crew.compute(agenda)
@@ -100,7 +102,8 @@ def drive(session: Session, options: Options, console: Console) -> dict[str, str
 def _search(session: Session, options: Options, crew: "_Crew") -> tuple[dict[str, str], list[Cell]]:
     """Do what is left of the searches; give what failed and the cells that they found."""
     study, folder = session.study, session.folder
-    search = Search(study, session.data, folder, _url(session, options), study.resources.retries)
+    url, retries = _url(session, options), study.resources.retries
+    search = Search(study, session.data, folder, url, retries, options.only)
     _write_study(session)
     if not (folder / "cells.csv").exists():
         write_csv(folder / "cells.csv", *session.design.cells_table())

@@ -16,7 +16,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import DatabaseError
 
 from mtlbench.records import RunFolder
-from mtlbench.study.design import Design, Row, plain
+from mtlbench.study.design import Design, Row
+from mtlbench.study.search.space import plain
 
 METRICS = {"auc": 0.5, "dice_lesions": 0.0}
 """Validation metrics of a trial, and what stands for one that is not defined."""

@@ -72,7 +72,7 @@ class RayExecutor:
         with _sigterm_untouched():
             self._connect(places)
         try:
-            shares = _shares(places, resources, [node["Resources"] for node in ray.nodes()])
+            shares = _shares(places, resources, _resources())
         except StudyError:
             self.close()
             raise
@@ -132,7 +132,7 @@ class RayExecutor:
                 num_gpus=len(gpus),
                 include_dashboard=False,
                 object_store_memory=OBJECTS_BYTES,
-                _temp_dir=str(temporary),
+                _temp_dir=str(temporary / "ray"),  # which Ray opens to everybody
                 **quiet,
             )
 
@@ -266,3 +266,9 @@ def _guarded_folder() -> Iterator[Path]:
         yield folder
     finally:
         guard.communicate()
+
+
+def _resources() -> list[dict[str, float]]:
+    """What each machine of the cluster has."""
+    nodes: Any = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node["Resources"] for node in nodes]

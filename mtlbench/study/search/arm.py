@@ -16,12 +16,12 @@ from optuna.trial import FrozenTrial, TrialState
 from mtlbench.config import Arm, StudyConfig
 from mtlbench.study.data import StudyData
 from mtlbench.study.design import chain, resolve
-from mtlbench.study.importance import search_importances
-from mtlbench.study.pruners import BelowBothMedians, Curve, Judge, OptunaJudge, Values
-from mtlbench.study.samplers import STATEFUL, as_optuna, draw, sampler_of
-from mtlbench.study.space import Params, plain, read_params
+from mtlbench.study.search.importance import search_importances
+from mtlbench.study.search.pruners import BelowBothMedians, Curve, Judge, OptunaJudge, Values
+from mtlbench.study.search.samplers import STATEFUL, as_optuna, draw, sampler_of
+from mtlbench.study.search.space import Params, plain, read_params
+from mtlbench.study.search.trial import Runs, Trial
 from mtlbench.study.store import open_study
-from mtlbench.study.trial import Runs, Trial
 from mtlbench.training.state import Row
 
 STATES = {

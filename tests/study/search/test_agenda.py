@@ -16,11 +16,11 @@ import sqlalchemy
 from mtlbench.config import load_study
 from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder, write_csv
-from mtlbench.study import arm_search
 from mtlbench.study.data import load_data
 from mtlbench.study.design import build_design, expand
-from mtlbench.study.finalists import hypervolume
-from mtlbench.study.search import Search
+from mtlbench.study.search import arm as arm_search
+from mtlbench.study.search.agenda import Search
+from mtlbench.study.search.finalists import hypervolume
 from mtlbench.training.loop import HISTORY
 
 MEMORY = "memory"
@@ -309,6 +309,24 @@ set = { strategy = "cls" }
     assert {row["optim.lr"] for row in wide} == {""}
     assert [cell.arm for cell in search.finalists()] == ["joint", "wide"]
     assert [cell.arm for cell in expand(world("trials = 5", more=more)[0])] == ["cls"]
+
+
+def test_only_the_wanted_arms_are_searched(hunt, world):
+    more = """
+[[arms]]
+name = "wide"
+set = { strategy = "joint" }
+search = { "optim.batch_size" = [4, 8] }
+"""
+    make, driver = hunt("trials = 3", more=more)
+    study, data = world("trials = 3", more=more)
+    url = f"sqlite:///{driver.folder / 'optuna.db'}"
+    only = Search(study, data, driver.folder, url, retries=2, only=["wide"])
+    driver.run(only)
+    assert Counter(row["arm"] for row in trials(driver.folder)) == {"wide": 3}
+    assert [cell.arm for cell in only.finalists()] == ["wide"]
+    driver.run(make())
+    assert Counter(row["arm"] for row in trials(driver.folder)) == {"joint": 3, "wide": 3}
 
 
 def test_equal_runs_are_computed_once(hunt):

@@ -3,7 +3,7 @@
 import optuna
 import pytest
 
-from mtlbench.study.importance import COLUMNS, search_importances
+from mtlbench.study.search.importance import COLUMNS, search_importances
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -6,7 +6,7 @@ what it tries; with the run folders it is all that the next start needs.
 """
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +14,13 @@ from mtlbench.config import StudyConfig
 from mtlbench.errors import StudyError
 from mtlbench.records import write_csv
 from mtlbench.study.agenda import Work
-from mtlbench.study.arm_search import ArmSearch
 from mtlbench.study.changes import Pair, refuse_changes
 from mtlbench.study.data import StudyData
 from mtlbench.study.design import Cell, Run
-from mtlbench.study.finalists import choose_finalists, pareto_front
 from mtlbench.study.models import drop_models
-from mtlbench.study.trial import Runs, Trial
+from mtlbench.study.search.arm import ArmSearch
+from mtlbench.study.search.finalists import choose_finalists, pareto_front
+from mtlbench.study.search.trial import Runs, Trial
 from mtlbench.training.state import Row
 
 TRIALS = "trials.csv"
@@ -42,9 +42,17 @@ class Search:
     """All searches of a study."""
 
     def __init__(
-        self, study: StudyConfig, data: StudyData, folder: Path, url: str, retries: int
+        self,
+        study: StudyConfig,
+        data: StudyData,
+        folder: Path,
+        url: str,
+        retries: int,
+        only: Collection[str] = (),
     ) -> None:
         """Go on from trials.csv in `folder` (results/<study>), with the Optuna storage at `url`.
+
+        `only` names the arms whose searches are wanted; none named: all.
 
         Raises:
             StudyError: what was tried so far is not what the study file now says.
@@ -53,9 +61,10 @@ class Search:
         self._study, self._search, self._folder = study, study.search, folder
         self._runs = Runs(folder, retries)
         self._arms = [ArmSearch(study, arm, data, self._runs) for arm in study.arms if arm.search]
+        self._wanted = [arm for arm in self._arms if not only or arm.arm.name in only]
         self._busy: set[str] = set()
         self._stopping: set[str] = set()
-        self.work = Work(0, self._search.trials * len(self._arms), 0)
+        self.work = Work(0, self._search.trials * len(self._wanted), 0)
         self.failures: dict[str, str] = {}
         """Of earlier starts: runs that have been tried often enough; and, at any time, arms
         without a finalist."""
@@ -112,7 +121,7 @@ class Search:
         """The cells that the searches have found, in the order of the arms: see `finalists.py`."""
         return [
             Cell(arm.arm.name, arm.arm.set, trial.params, trial.config, trial.number)
-            for arm in self._arms
+            for arm in self._wanted
             for trial in choose_finalists(arm.trials, self._search.finalists)
         ]
 
@@ -131,7 +140,7 @@ class Search:
 
     def _running(self) -> list[tuple[ArmSearch, Trial]]:
         """Trials under way, the earliest first, and arms in turn."""
-        found = [(arm, trial) for arm in self._arms for trial in arm.running]
+        found = [(arm, trial) for arm in self._wanted for trial in arm.running]
         return sorted(found, key=lambda pair: pair[1].number)
 
     def _needs(self, trial: Trial, name: str) -> bool:
@@ -145,25 +154,26 @@ class Search:
             if ended:
                 self._write()
             self._drop_models([chain[-1].hash for chain in trial.chains] for trial in ended)
-            if not any([arm.advance() for arm in self._arms]):
+            asked = [arm.advance() for arm in self._wanted]
+            if not any(asked):
                 break
             self._write()
             ended = ()
         self._count()
 
     def _count(self) -> None:
-        trials = [trial for arm in self._arms for trial in arm.trials]
+        trials = [trial for arm in self._wanted for trial in arm.trials]
         running = [trial.steps(self._runs) for _, trial in self._running()]
         whole = [trial.chains[0][-1].steps * len(trial.chains) for trial in trials]
-        unasked = sum(max(0, arm.left) for arm in self._arms)
+        unasked = sum(max(0, arm.left) for arm in self._wanted)
         self.work.done = len(trials) - len(running)
         self.work.steps_left = sum(running) + unasked * sum(whole) // max(1, len(whole))
         if not running and not unasked:
             self._finish()
 
     def _finish(self) -> None:
-        self._drop_models(trial.runs for arm in self._arms for trial in arm.trials)
-        for arm in self._arms:
+        self._drop_models(trial.runs for arm in self._wanted for trial in arm.trials)
+        for arm in self._wanted:
             if not any(trial.state == "complete" for trial in arm.trials):
                 self.failures[arm.arm.name] = (
                     f"none of its {len(arm.trials)} trials is complete, so there is no finalist"

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from mtlbench.study.pruners import Values
-from mtlbench.study.trial import Trial
+from mtlbench.study.search.pruners import Values
+from mtlbench.study.search.trial import Trial
 
 
 def choose_finalists(trials: Sequence[Trial], count: int) -> list[Trial]:

@@ -10,8 +10,8 @@ from mtlbench.config import RunConfig
 from mtlbench.records import RunFolder
 from mtlbench.study.design import Run
 from mtlbench.study.models import has_model
-from mtlbench.study.pruners import Curve, Judge, Values
 from mtlbench.study.retry import given_up
+from mtlbench.study.search.pruners import Curve, Judge, Values
 
 State = Literal["running", "complete", "pruned", "failed"]
 

@@ -4,8 +4,8 @@ import pytest
 from mtlbench.config import Arm, load_study
 from mtlbench.errors import StudyError
 from mtlbench.study.design import expand
-from mtlbench.study.samplers import as_optuna, draw
-from mtlbench.study.space import corners, plain, read_params
+from mtlbench.study.search.samplers import as_optuna, draw
+from mtlbench.study.search.space import corners, plain, read_params
 
 GOOD = """
 name = "hunt"
