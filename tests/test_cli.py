@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import optuna
 import pandas as pd
 import pytest
 
@@ -213,3 +214,88 @@ def test_a_data_set_without_masks_trains_what_it_can(home, demo, mtlbench, text)
     table = pd.read_csv(home / "results" / "bare" / "report" / "estimates.csv")
     assert table.query("metric == 'auc' and cell == 'cls'")["value"].notna().all()
     assert table.query("metric == 'dice'")["value"].isna().all()
+
+
+@pytest.fixture(scope="module")
+def searched(home, mtlbench, tiny_study):
+    """A search over λ with two objectives, done."""
+    head, _, _ = tiny_study.partition('[[arms]]\nname = "sequential"')
+    head = head.replace('name = "tiny"', 'name = "seek"\nkind = "search"', 1)
+    head = head.replace("[base.model]", '[search]\ntrials = 3\nparallel = 2\n'
+                        'objective = ["val.auc", "val.dice_lesions"]\n[base.model]')  # fmt: skip
+    arm = '[[arms]]\nname = "joint"\nset = { strategy = "joint" }\n'
+    arm += 'search = { "loss.lambda" = { low = 0.05, high = 0.95 } }\n'
+    (home / "seek.toml").write_text(head + arm)
+    plan = json.loads(mtlbench("study", "plan", "seek.toml", "--json").stdout)
+    assert plan["search"] == {"joint": 3}
+    mtlbench("study", "run", "seek.toml", "--device", "cpu", "--only", "joint")
+    mtlbench("study", "run", "seek.toml", "--device", "cpu")
+    return home / "results" / "seek"
+
+
+def test_trials_see_no_test_case_and_finalists_are_trained_afresh(searched, mtlbench):
+    trials = pd.read_csv(searched / "trials.csv")
+    cells = pd.read_csv(searched / "cells.csv")
+    finalist = cells[cells["arm"] == "joint"]
+    assert len(trials) == 3
+    assert len(finalist) == 2
+    for name in trials["runs"]:
+        config = json.loads((searched / "runs" / name / "config.json").read_text())
+        rows = pd.read_csv(searched / "runs" / name / "predictions.csv")
+        assert set(rows["split"]) == {"val"}
+        assert config["seed"] not in set(finalist["seed"])
+    for name in finalist["hash"]:
+        rows = pd.read_csv(searched / "runs" / name / "predictions.csv")
+        assert set(rows["split"]) == {"val", "test"}
+    status = json.loads(mtlbench("study", "status", searched, "--json").stdout)
+    assert status["trials"] == {"joint": {"complete": 3}}
+    assert status["done"] == status["runs"] == 6
+    assert "3 configurations were searched" in (searched / "report" / "table.md").read_text()
+
+
+def test_a_search_that_is_done_computes_nothing_and_its_store_is_made_again(searched, mtlbench):
+    before = {p: p.stat().st_mtime_ns for p in searched.glob("runs/*/record.json")}
+    (searched / "optuna.db").unlink()
+    mtlbench("study", "run", "seek.toml", "--device", "cpu")
+    assert before == {p: p.stat().st_mtime_ns for p in searched.glob("runs/*/record.json")}
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    trials = optuna.load_study(
+        study_name="seek/joint", storage=f"sqlite:///{searched / 'optuna.db'}"
+    ).trials
+    assert [t.state.name for t in trials] == ["COMPLETE"] * 3
+    expected = pd.read_csv(searched / "trials.csv")["loss.lambda"]
+    assert [t.params["loss.lambda"] for t in trials] == list(expected)
+
+
+def test_a_study_may_grow_but_not_change(study, mtlbench, home, text):
+    (home / "tiny.toml").write_text(text.replace("batch_size = 8", "batch_size = 4"))
+    kept = (study / "study.toml").read_text()
+    done = mtlbench("study", "run", "tiny.toml", "--device", "cpu", code=2)
+    assert "optim.batch_size: 8 -> 4 (12 runs)" in done.stderr
+    assert (study / "study.toml").read_text() == kept
+    (home / "tiny.toml").write_text(text)
+
+
+def test_failed_runs_are_given_up_until_they_are_forgiven(home, mtlbench, text):
+    study = home / "results" / "diverges"
+    runs = json.loads(mtlbench("study", "status", study, "--json").stdout)["rows"]
+    failed = {row["hash"]: row["attempts"] for row in runs if row["state"] == "failed"}
+    mtlbench("study", "run", "diverges.toml", code=3)
+    again = json.loads(mtlbench("study", "status", study, "--json").stdout)["rows"]
+    assert failed == {row["hash"]: row["attempts"] for row in again if row["state"] == "failed"}
+    forgiven = json.loads(mtlbench("study", "retry", study, "--json").stdout)["retried"]
+    assert sorted(forgiven) == sorted(failed)
+    assert json.loads(mtlbench("study", "status", study, "--json").stdout)["failed"] == 0
+    mtlbench("study", "retry", home, code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--executor", "cloud"), "--executor must be one of local, ray, slurm, but got 'cloud'"),
+        (("--tracker", "paper"), "--tracker must be one of"),
+        (("--only", "nobody"), "--only must be one of cls, seg, sequential, joint"),
+    ],
+)
+def test_unknown_names_exit_2(study, mtlbench, arguments, said):
+    assert said in mtlbench("study", "run", "tiny.toml", *arguments, code=2).stderr

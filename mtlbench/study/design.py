@@ -28,7 +28,6 @@ class Cell:
     """A row of the full table: an arm, its swept values, and the configuration they make."""
 
     arm: str
-    set: Mapping[str, Any]
     varied: Mapping[str, Any]
     config: RunConfig
     trial: int | None = None
@@ -167,7 +166,7 @@ def expand(study: StudyConfig, source: str = "study") -> list[Cell]:
     for arm in study.arms:
         for varied in _points(arm):
             try:
-                cell = Cell(arm.name, arm.set, varied, resolve(study, arm, varied))
+                cell = Cell(arm.name, varied, resolve(study, arm, varied))
                 STRATEGIES.get(cell.config.strategy, _unknown)(cell.config)
                 points.append((arm, cell))
             except StudyError as error:

@@ -4,7 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mtlbench.report.collect import Study
-from mtlbench.report.figures import cases, curves, differences, forest, importances, roc, sweep
+from mtlbench.report.figures import (
+    cases,
+    curves,
+    differences,
+    forest,
+    importances,
+    roc,
+    sweep,
+    trials,
+)
 from mtlbench.report.figures.style import Drawn, Saved, save, styled
 from mtlbench.report.numbers import Numbers
 
@@ -21,7 +30,9 @@ def draw_all(study: Study, numbers: Numbers, folder: Path, *, images: bool) -> l
 def _figures(study: Study, numbers: Numbers, *, images: bool) -> Iterator[Drawn]:
     yield from forest.draw(study, numbers)
     yield from differences.draw(study, numbers)
-    yield from sweep.draw(study, numbers)
+    if study.config.kind == "ablation":  # a search's finalists are no curve
+        yield from sweep.draw(study, numbers)
+    yield from trials.draw(study)
     yield from importances.draw(study)
     yield from roc.draw(study, numbers)
     yield from curves.draw(study, numbers)

@@ -120,7 +120,7 @@ class Search:
     def finalists(self) -> list[Cell]:
         """The cells that the searches have found, in the order of the arms: see `finalists.py`."""
         return [
-            Cell(arm.arm.name, arm.arm.set, trial.params, trial.config, trial.number)
+            Cell(arm.arm.name, trial.params, trial.config, trial.number)
             for arm in self._wanted
             for trial in choose_finalists(arm.trials, self._search.finalists)
         ]

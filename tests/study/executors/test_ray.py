@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import signal
 import socket
@@ -23,14 +24,25 @@ GONE_S = 5.0
 """Within which nothing is left of a driver that was killed."""
 
 
-def folders():
-    return set(Path(tempfile.gettempdir()).glob("mtlbench-ray-*"))
+def folders(pids):
+    """The temporary folders that these processes have been told of."""
+    named = (re.findall(r"/[^\0=]*/mtlbench-ray-\w+", _command(pid)) for pid in pids)
+    return {Path(name) for names in named for name in names}
+
+
+def _command(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 @pytest.fixture(scope="module")
 def executor(tmp_path_factory):
     places = [("cpu",), ("cpu",)]
+    handler = signal.getsignal(signal.SIGTERM)
     executor = EXECUTORS["ray"](places, ResourcesConfig(), tmp_path_factory.mktemp("ray"))
+    assert signal.getsignal(signal.SIGTERM) is handler, "the driver's, not Ray's"
     yield executor
     executor.close()
 
@@ -38,16 +50,17 @@ def executor(tmp_path_factory):
 def test_nothing_is_left_of_a_killed_driver_and_the_next_goes_on(
     runs, tools, tmp_path, start_driver, request
 ):
-    before = folders()
     task = runs.task(tmp_path, epochs=tools.LONG)
     driver = start_driver("ray", tmp_path, task)
     worker = tools.until_computing(task.folder)
     there = tools.descendants(driver.pid)
     assert worker in there
     assert len(there) > 5, "Ray's own processes are among them"
+    (temporary,) = folders(there)
+    assert temporary.stat().st_mode & 0o077 == 0
     driver.kill()
     tools.wait_for(lambda: not tools.alive(there), GONE_S)
-    tools.wait_for(lambda: folders() == before, GONE_S)
+    tools.wait_for(lambda: not temporary.exists(), GONE_S)
     executor = request.getfixturevalue("executor")
     executor.submit(runs.task(tmp_path))
     assert tools.until_ended(executor)[0].reason is None
@@ -101,7 +114,7 @@ def test_what_hangs_is_killed_with_its_children(runs, tools, executor, tmp_path,
         os.kill(pid, signal.SIGSTOP)
     executor.kill(task.folder.name)
     assert tools.until_ended(executor)[0].reason
-    tools.wait_for(lambda: not tools.alive(stopped), GONE_S)
+    tools.wait_for(lambda: not tools.alive(stopped), 15)  # Ray gives an actor five seconds
 
 
 def test_a_driver_ends_its_actors_on_a_cluster_that_it_has_not_started(
@@ -170,19 +183,21 @@ def test_slots_share_what_the_cluster_has():
         shares([("cuda:0",), ("cuda:1",)], (8, 1))
 
 
+def test_without_the_extra_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, ray_module.__name__)
+    with pytest.raises(StudyError, match=r"--executor ray needs the extra: .*mtlbench\[ray\]"):
+        EXECUTORS["ray"]([("cpu",)], ResourcesConfig(), tmp_path)
+
+
 def test_close_writes_a_checkpoint_and_leaves_nothing(runs, tools, executor, tmp_path):
-    handler = signal.getsignal(signal.SIGTERM)
     task = runs.task(tmp_path, epochs=tools.LONG)
     executor.submit(task)
     tools.until_computing(task.folder)
     there = tools.descendants(os.getpid())
+    (temporary,) = folders(there)
     executor.close()
     assert (task.folder / "checkpoints.json").exists()
     assert RunFolder(task.folder).state() == "interrupted"
-    assert not any("ray" in command for command in map(_command, tools.alive(there)))
-    assert not folders()
-    assert signal.getsignal(signal.SIGTERM) is handler is signal.SIG_DFL
-
-
-def _command(pid):
-    return Path(f"/proc/{pid}/cmdline").read_text()
+    assert not any("ray" in _command(pid) for pid in tools.alive(there))
+    assert not temporary.exists()

@@ -1,5 +1,7 @@
 import os
 import signal
+import sys
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 import pytest
@@ -24,6 +26,18 @@ def executor(tmp_path):
     executor = EXECUTORS["slurm"]([("cpu",), ("cpu",)], RESOURCES, tmp_path)
     yield executor
     executor.close()
+
+
+@contextmanager
+def handlers_kept():
+    """A job sets handlers in its process, which is ours here."""
+    kept = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+    }
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
 
 
 def jobs(folder):
@@ -140,9 +154,11 @@ def test_a_job_whose_driver_died_while_it_submitted_it_leaves(runs, tools, execu
     assert tools.until_ended(executor)[0].reason is None
     assert RunFolder(task.folder).record()["attempts"] == 1
     files = {path: path.stat().st_mtime_ns for path in task.folder.glob("*.*")}
-    Job(task, "the token of the ticket that was replaced", None)()
-    write_ticket(task.folder, Ticket(CLUSTER, ("cpu",)))
-    Job(task, "the token of the ticket that was replaced", None)()
+    late = Job(task, "the token of the ticket that was replaced", None)
+    with handlers_kept():
+        late()
+        write_ticket(task.folder, Ticket(CLUSTER, ("cpu",)))
+        late()
     assert files.items() <= {p: p.stat().st_mtime_ns for p in task.folder.glob("*.*")}.items()
 
 
@@ -169,6 +185,13 @@ def test_a_preempted_job_queues_again_and_ends_with_the_same_bytes(
     assert RunFolder(task.folder).record()["attempts"] == 2
     assert len(jobs(tmp_path)) == 1
     assert tools.outcome(tmp_path).items() <= expected.items()
+
+
+def test_without_the_extra_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    monkeypatch.delitem(sys.modules, "mtlbench.study.executors.slurm", raising=False)
+    with pytest.raises(StudyError, match=r"--executor slurm needs the extra: .*mtlbench\[slurm\]"):
+        EXECUTORS["slurm"]([("cpu",)], RESOURCES, tmp_path)
 
 
 @pytest.mark.parametrize(
