@@ -107,27 +107,27 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_the_last_good_weights
 
 @pytest.fixture
 def weights_at(task_of, monkeypatch):
-    """Give an undisturbed run's weights after some steps (of 7 an epoch)."""
+    """Give an undisturbed run's weights after some steps (of 7 an epoch); it is run once."""
+
+    def note(self):
+        copy = original(self)
+        UNDISTURBED[self.step] = copy
+        return copy
 
     def at(step):
-        seen = {}
+        if not UNDISTURBED:
+            with monkeypatch.context() as patch:
+                patch.setattr(loop.TrainingState, "_copy", note)
+                patch.setattr(Tasks, "losses", TRUE_LOSSES)
+                execute(task_of(folder="undisturbed"))
+        return UNDISTURBED[step]
 
-        def note(self):
-            copy = original(self)
-            seen[self.step] = copy
-            return copy
-
-        original = loop.TrainingState._copy
-        with monkeypatch.context() as patch:
-            patch.setattr(loop.TrainingState, "_copy", note)
-            patch.setattr(Tasks, "losses", TRUE_LOSSES)
-            execute(task_of(folder="undisturbed"))
-        return seen[step]
-
+    original = loop.TrainingState._copy
     return at
 
 
 TRUE_LOSSES = Tasks.losses
+UNDISTURBED: dict[int, dict[str, torch.Tensor]] = {}
 
 
 def test_a_run_that_is_no_longer_needed_ends_as_pruned(task_of, monkeypatch):
