@@ -64,6 +64,9 @@ class _Instant:
         _complete(task.folder, task.config)
         self._ended.append(Ended(task.folder.name, None))
 
+    def adopts(self, folder: Path) -> bool:
+        return False
+
     def wait(self, timeout_s: float) -> list[Ended]:
         ended, self._ended = self._ended, []
         return ended

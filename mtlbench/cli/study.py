@@ -122,7 +122,7 @@ def run(
 ) -> None:
     """Compute what a study lacks and draw its report; go on where an earlier run was stopped."""
     from mtlbench.report import build
-    from mtlbench.study.executors import EXECUTORS
+    from mtlbench.study.executors import EXECUTORS, is_elsewhere
     from mtlbench.study.session import Options, choose_devices, drive
     from mtlbench.study.status import status as read_status
     from mtlbench.study.trackers import TRACKERS
@@ -136,7 +136,9 @@ def run(
         return
     console = Console(stderr=True)
     resources = session.study.resources
-    slots = choose_devices(device, jobs, resources.threads, resources.gpus_per_run)
+    slots = choose_devices(
+        device, jobs, resources.threads, resources.gpus_per_run, elsewhere=is_elsewhere(executor)
+    )
     options = Options(slots, executor, store, tracker or (), only or ())
     failures = drive(session, options, console)
     outcome = read_status(session.folder)

@@ -73,7 +73,7 @@ class Driver:
         path = self._path(run.hash)
         self._watch.setdefault(run.hash, Watch(path)).begin()
         self._listeners.begun(run, self._agenda.label(run.hash))
-        if RunFolder(path).state() == "running":
+        if RunFolder(path).state() == "running" and not self._executor.adopts(path):
             self._foreign[run.hash] = run
             return
         self._busy[run.hash] = run

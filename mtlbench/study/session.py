@@ -162,14 +162,20 @@ def _url(session: Session, options: Options) -> str:
     return options.store or f"{SQLITE}{session.folder / 'optuna.db'}"
 
 
-def choose_devices(device: str, jobs: int | None, threads: int, per_run: int = 1) -> Places:
+def choose_devices(
+    device: str, jobs: int | None, threads: int, per_run: int = 1, *, elsewhere: bool = False
+) -> Places:
     """The devices of each slot: all GPUs, `per_run` for a run, or a CPU's cores by threads.
+
+    Runs that are computed `elsewhere` have GPUs that this machine need not have.
 
     Raises:
         StudyError: the device does not exist on this machine, or there are too few for a run.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if elsewhere and device == "cuda":
+        return [tuple(f"cuda:{index}" for index in range(per_run))] * (jobs or 1)
     if device == "cpu":
         slots = max(1, (os.cpu_count() or 1) // (threads * per_run))
         return [("cpu",) * per_run] * (jobs or slots)

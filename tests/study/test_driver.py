@@ -31,6 +31,9 @@ class FakeExecutor:
         self.pending.append(task)
         task.folder.mkdir(parents=True, exist_ok=True)
 
+    def adopts(self, folder):
+        return False
+
     def wait(self, timeout_s):
         task = self.pending.pop(0)
         name = task.folder.name

@@ -1,5 +1,6 @@
 """Where runs are computed. To add one: a module with an `Executor`, and a line here."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,4 +31,10 @@ EXECUTORS: dict[str, Callable[[Places, ResourcesConfig, Path], Executor]] = {
 }
 """Called with the slots, `[resources]` and the study's results folder."""
 
-__all__ = ["EXECUTORS", "Ended", "Executor", "Places"]
+
+def is_elsewhere(executor: str) -> bool:
+    """Whether runs are computed on machines that need not be like this one."""
+    return executor == "slurm" or (executor == "ray" and "RAY_ADDRESS" in os.environ)
+
+
+__all__ = ["EXECUTORS", "Ended", "Executor", "Places", "is_elsewhere"]

@@ -1,6 +1,7 @@
 """The small interface between the driver and whatever computes its runs."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from mtlbench.training.run import Task
@@ -28,6 +29,10 @@ class Executor(Protocol):
 
     def submit(self, task: Task) -> None:
         """Start a run; there must be a free slot. The executor sets `task.devices`."""
+        ...
+
+    def adopts(self, folder: Path) -> bool:
+        """Whether `submit` follows what a dead driver has left of this run, wherever it runs."""
         ...
 
     def wait(self, timeout_s: float) -> list[Ended]:

@@ -68,6 +68,10 @@ class LocalExecutor:
         with contextlib.suppress(BrokenPipeError):  # a worker that died is reported by wait()
             worker.pipe.send(replace(task, devices=worker.devices))
 
+    def adopts(self, folder: Path) -> bool:
+        """Never: a worker ends with its driver."""
+        return False
+
     def wait(self, timeout_s: float) -> list[Ended]:
         """Answers of the workers; one that died while it had a run has ended it too."""
         ready = wait([worker.pipe for worker in self._workers if worker.run], timeout_s)

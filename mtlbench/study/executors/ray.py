@@ -87,6 +87,10 @@ class RayExecutor:
         paths = {name: getattr(task, name).resolve() for name in ("folder", "prepared", "cases")}
         slot.begin(replace(task, **paths))
 
+    def adopts(self, folder: Path) -> bool:
+        """Never: a worker ends with its driver."""
+        return False
+
     def wait(self, timeout_s: float) -> list[Ended]:
         """Answers of the actors; one that died while it had a run has ended it too."""
         busy = {slot.answer: slot for slot in self._slots if slot.run}

@@ -89,6 +89,10 @@ class SlurmExecutor:
             del self._followed[folder.name]
             self._refused.append(Ended(folder.name, f"its job was not taken: {error}"))
 
+    def adopts(self, folder: Path) -> bool:
+        """Whether a job of the run waits or runs."""
+        return self._works_on(folder.resolve())
+
     def wait(self, timeout_s: float) -> list[Ended]:
         """Runs whose ticket is gone or says why, and those whose job is gone without a word."""
         until = time.monotonic() + timeout_s
