@@ -1,3 +1,4 @@
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -35,6 +36,9 @@ class FakeExecutor:
         return False
 
     def wait(self, timeout_s):
+        if not self.pending:
+            time.sleep(timeout_s)
+            return []
         task = self.pending.pop(0)
         name = task.folder.name
         outcome = self.script[name].pop(0) if self.script.get(name) else "ok"
