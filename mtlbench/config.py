@@ -432,6 +432,8 @@ class StudyConfig(Strict):
         try:
             objective = raw["search"].get("objective", "val.auc")
             first = objective if isinstance(objective, str) else objective[0]
+            if first not in get_args(ValidationMetric):
+                return raw  # which its own field tells
             return raw | {"compare": {"choose": first} | raw.get("compare", {})}
         except (AttributeError, IndexError, KeyError, TypeError):
             return raw  # no search, or a fault that its own field tells
@@ -520,7 +522,8 @@ def faults(error: ValidationError) -> list[str]:
             message = "unknown key"
         elif fault["type"] not in ("missing", "value_error"):
             message = f"{message}, but got {fault['input']!r}"
-        lines.setdefault(key, f"{key}: {message}" if key else message)
+        joint = "." if re.match(r"[a-z][\w.-]*: ", message) else ": "  # it goes on with a key
+        lines.setdefault(key, f"{key}{joint}{message}" if key else message)
     return list(lines.values())
 
 

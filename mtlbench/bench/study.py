@@ -25,7 +25,7 @@ from mtlbench.study.driver import Driver
 from mtlbench.study.executors import Ended
 from mtlbench.study.listeners import Listeners
 from mtlbench.study.progress import PlainProgress
-from mtlbench.study.store import SQLITE, Store
+from mtlbench.study.store import Store, default_url
 from mtlbench.training.run import Task
 
 RUNS = 10_000
@@ -103,7 +103,7 @@ def _drive(folder: Path) -> list[float]:
     write_csv(folder / "cells.csv", *design.cells_table())
     for name, run in list(design.runs.items())[: -2 * TIMED]:
         _complete(folder / "runs" / name, run.config)
-    store = Store(f"{SQLITE}{folder / 'optuna.db'}", study.name, design, folder)
+    store = Store(default_url(folder), study.name, design, folder)
     executor = _Instant()
     with (folder / "log").open("w") as log:
         listeners = Listeners(PlainProgress(Console(file=log)))

@@ -65,7 +65,8 @@ def check(study: StudyName, as_json: Json = False) -> None:
 
     path = find_study(study)
     try:
-        cells = expand(load_study(path), str(path))
+        loaded = load_study(path)
+        cells = expand(loaded, str(path))
     except StudyError as error:
         if as_json:
             print(json.dumps({"cells": 0, "faults": str(error).splitlines()}, indent=2))
@@ -73,7 +74,9 @@ def check(study: StudyName, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps({"cells": len(cells), "faults": []}, indent=2))
     else:
-        print(f"{path}: ok, {len(cells)} cells")
+        search = loaded.search
+        trials = f", {search.trials} trials of each arm that is searched" if search else ""
+        print(f"{path}: ok, {len(cells)} cells{trials}")
 
 
 @app.command(epilog="Example: mtlbench study schema > study.schema.json")
@@ -233,7 +236,8 @@ def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
     console.print(table)
     console.print(
         f"{folder}: {plan['cells']} cells, {plan['runs']} runs: {plan['done']} done, "
-        f"{plan['running']} running, {plan['failed']} failed; {plan['shared']} shared",
+        f"{plan['running']} running, {plan['interrupted']} interrupted, "
+        f"{plan['failed']} failed; {plan['shared']} shared",
         highlight=False,
         soft_wrap=True,
     )

@@ -59,12 +59,19 @@ def _difference(folder: Path, label: str, old: str, new: Run | None) -> list[str
     after = _flat(new.config)
     keys = [key for key in before | after if before.get(key) != after.get(key)]
     own = [key for key in keys if key != "starts_from"] or keys
-    return [f"{key}: {_say(before, key)} -> {_say(after, key)}" for key in own]
+    return [f"{key}: {_say(before, key)} -> {_say(after, key)}{_source(key)}" for key in own]
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
     stages = {str(number): stage for number, stage in enumerate(config["stages"], start=1)}
     return flatten({**config, "stages": stages})
+
+
+def _source(key: str) -> str:
+    """Where the study file says what a stage does."""
+    if not key.startswith("stages."):
+        return ""
+    return ", by strategy, loss.lambda" if key.endswith("_weight") else ", by strategy, budget"
 
 
 def _say(values: Mapping[str, Any], key: str) -> str:

@@ -7,11 +7,13 @@ goes on from its checkpoint. The driver may be killed at any moment: the next on
 is not complete on disk.
 """
 
+import socket
 import time
 from collections import deque
 from pathlib import Path
 
 from mtlbench.config import ResourcesConfig
+from mtlbench.processes import kill
 from mtlbench.records import RunFolder
 from mtlbench.study.agenda import Agenda
 from mtlbench.study.design import Run
@@ -63,7 +65,7 @@ class Driver:
 
     def _fill(self) -> None:
         """Start runs until the executor is full or none is ready."""
-        while len(self._busy) < self._executor.slots:
+        while len(self._busy) + len(self._foreign) < self._executor.slots:
             run = self._again.popleft() if self._again else self._agenda.next()
             if run is None:
                 return
@@ -71,11 +73,12 @@ class Driver:
 
     def _start(self, run: Run) -> None:
         path = self._path(run.hash)
-        self._watch.setdefault(run.hash, Watch(path)).begin()
+        watch = self._watch.setdefault(run.hash, Watch(path))
         self._listeners.begun(run, self._agenda.label(run.hash))
         if RunFolder(path).state() == "running" and not self._executor.adopts(path):
             self._foreign[run.hash] = run
             return
+        watch.begin()
         self._busy[run.hash] = run
         self._executor.submit(
             Task(
@@ -95,14 +98,23 @@ class Driver:
         self._looked_at = time.monotonic()
         for name in [*self._busy, *self._foreign]:
             self._read(name)
-        for name in self._busy:
+        for name in [*self._busy, *self._foreign]:
             silent_s = self._watch[name].silent_s()
             if silent_s > 60 * self._resources.hung_minutes:
                 self._listeners.note(f"{name}: no sign of life for {silent_s:.0f} s; killing it")
-                self._executor.kill(name)
+                self._kill(name)
         for name in list(self._foreign):
             if RunFolder(self._path(name)).state() != "running":
                 self._end(Ended(name, "the process that computed it has ended"), failures)
+
+    def _kill(self, name: str) -> None:
+        """Kill a run that hangs; one that a dead driver has left, if it is on this machine."""
+        if name in self._busy:
+            self._executor.kill(name)
+            return
+        record = RunFolder(self._path(name)).record()
+        if record.get("host") == socket.gethostname():
+            kill(int(record["pid"]))
 
     def _read(self, name: str) -> None:
         run = self._busy.get(name) or self._foreign[name]

@@ -27,7 +27,7 @@ from mtlbench.study.models import has_model
 from mtlbench.study.progress import LiveProgress, PlainProgress
 from mtlbench.study.search import importance
 from mtlbench.study.search.agenda import Search
-from mtlbench.study.store import SQLITE, Store
+from mtlbench.study.store import Store, default_url
 from mtlbench.study.trackers import open_trackers
 
 
@@ -159,7 +159,7 @@ def _with_cells(session: Session, cells: list[Cell]) -> Design:
 
 
 def _url(session: Session, options: Options) -> str:
-    return options.store or f"{SQLITE}{session.folder / 'optuna.db'}"
+    return options.store or default_url(session.folder)
 
 
 def choose_devices(

@@ -31,6 +31,7 @@ def plan(rows: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
         "shared": sum(len(cells) > 1 for cells in users.values()),
         "running": counts["running"],
         "failed": counts["failed"],
+        "interrupted": counts["interrupted"],
         "trials": _trials(folder),
         "rows": [_row(row, *runs[row["hash"]], list(users[row["hash"]])) for row in lines],
     }

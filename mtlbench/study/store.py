@@ -13,8 +13,9 @@ import optuna
 import sqlalchemy
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
+from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder
 from mtlbench.study.design import Design, Row
 from mtlbench.study.search.space import plain
@@ -22,6 +23,11 @@ from mtlbench.study.search.space import plain
 METRICS = {"auc": 0.5, "dice_lesions": 0.0}
 """Validation metrics of a trial, and what stands for one that is not defined."""
 SQLITE = "sqlite:///"
+LOCKED_S = 60.0
+"""How long another process may hold the SQLite store."""
+OWNER = "results"
+"""User attribute of a study: whose it is, by its results folder."""
+OWN = "this folder"
 Directions = list[Literal["minimize", "maximize"]]
 
 
@@ -34,7 +40,7 @@ class Store:
         self._design = design
         self._rows = _rows_by_run(design)
         self._space = _space(design)
-        self._study = open_study(url, name, ["maximize"] * len(METRICS), self._fits)
+        self._study = open_study(url, name, ["maximize"] * len(METRICS), self._fits, folder)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.set_metric_names([f"validation {metric}" for metric in METRICS])
@@ -108,27 +114,48 @@ class Store:
 
 
 def open_study(
-    url: str, name: str, directions: Directions, fits: Callable[[FrozenTrial], bool]
+    url: str, name: str, directions: Directions, fits: Callable[[FrozenTrial], bool], folder: Path
 ) -> optuna.Study:
-    """The study of that name; made anew where it is damaged or holds a trial that does not fit."""
+    """The study of that name; made anew where it is damaged or holds a trial that does not fit.
+
+    Raises:
+        StudyError: the storage cannot be used, or the study in it is not of this results folder.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    own = url == default_url(folder)
     try:
         study = _create(url, name, directions)
-    except DatabaseError:
-        if not url.startswith(SQLITE):
-            raise
+    except (SQLAlchemyError, ImportError, OSError) as error:
+        is_damaged = isinstance(error, DatabaseError) and "locked" not in str(error)
+        if not (own and is_damaged):
+            reason = str(error).partition("\n")[0]
+            raise StudyError(f"--store: {url}: must be an Optuna storage: {reason}") from None
         path = Path(url.removeprefix(SQLITE))
         path.replace(path.with_name(f"{path.name}.damaged"))
         study = _create(url, name, directions)
-    if all(fits(trial) for trial in study.get_trials(deepcopy=False)):
-        return study
-    optuna.delete_study(study_name=name, storage=url)
-    return _create(url, name, directions)
+    trials = study.get_trials(deepcopy=False)
+    owner = study.user_attrs.get(OWNER)
+    here = OWN if own else str(folder.resolve())
+    if not own and owner != here and (trials or owner):
+        whose = f"the results in {owner}" if owner else "somebody else"
+        raise StudyError(f"--store: {url}: holds a study {name!r} of {whose}; give ours a new name")
+    if not all(fits(trial) for trial in trials):
+        optuna.delete_study(study_name=name, storage=url)
+        study = _create(url, name, directions)
+    study.set_user_attr(OWNER, here)
+    return study
+
+
+def default_url(folder: Path) -> str:
+    """The store in the results folder."""
+    return f"{SQLITE}{folder / 'optuna.db'}"
 
 
 def _create(url: str, name: str, directions: Directions) -> optuna.Study:
-    storage = optuna.storages.RDBStorage(url)
-    if url.startswith(SQLITE):  # an index need not survive a power cut: it is made again
+    is_sqlite = url.startswith(SQLITE)
+    patience = {"connect_args": {"timeout": LOCKED_S}} if is_sqlite else {}
+    storage = optuna.storages.RDBStorage(url, engine_kwargs=patience)
+    if is_sqlite:  # an index need not survive a power cut: it is made again
         sqlalchemy.event.listen(storage.engine, "connect", _without_fsync)
         storage.engine.dispose()
     return optuna.create_study(

@@ -8,6 +8,7 @@ record is not `complete` counts for nothing.
 import errno
 import math
 import os
+import socket
 import traceback
 from datetime import UTC, datetime
 from typing import Any
@@ -105,6 +106,7 @@ def _opening_record(folder: RunFolder, task: Task) -> dict[str, Any]:
         "fold": task.config["fold"],
         **provenance(torch.device(task.devices[0])),
         "pid": os.getpid(),
+        "host": socket.gethostname(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "error": None,
     }

@@ -135,7 +135,7 @@ FAULTS = [
     ),
     (
         ('strategy = "joint" }', 'strategy = "joint" }\nvary = { "loss.lambda" = [0.1, 0.1] }'),
-        "arms.joint: vary.loss.lambda: values must be unique",
+        "arms.joint.vary.loss.lambda: values must be unique",
     ),
     (
         ('strategy = "joint" }', 'strategy = "joint" }\nvary = { strategy = ["cls"] }'),

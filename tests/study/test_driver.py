@@ -164,7 +164,7 @@ def test_a_run_that_another_process_computes_is_waited_for(tmp_path, design_of, 
     folder = RunFolder(tmp_path / "runs" / first)
     folder.path.mkdir(parents=True)
     folder.write_record({"state": "running"})
-    executor = FakeExecutor(1)
+    executor = FakeExecutor(2)  # it takes a slot
     lock = folder.lock()
     lock.acquire()
 

@@ -1,10 +1,12 @@
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 
 import optuna
 import pytest
 
+from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder
 from mtlbench.study.store import Store
 
@@ -107,6 +109,45 @@ def test_optunas_own_command_line_reads_it(open_store, tmp_path, url):
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert first in said
     assert "runs/" in said
+
+
+def test_a_study_of_somebody_else_is_left_alone(tmp_path, design_of):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    theirs = optuna.create_study(storage=url, study_name="tiny")
+    theirs.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+    with pytest.raises(StudyError, match="holds a study 'tiny' of somebody else"):
+        Store(url, "tiny", design_of(), tmp_path / "results")
+    assert len(theirs.trials) == 3
+
+
+def test_two_results_folders_do_not_share_a_study(tmp_path, design_of):
+    url, design = f"sqlite:///{tmp_path / 'shared.db'}", design_of()
+    Store(url, "tiny", design, tmp_path / "a").begun(next(iter(design.runs)))
+    with pytest.raises(StudyError, match=r"of the results in .*a; give ours a new name"):
+        Store(url, "tiny", design, tmp_path / "b")
+    Store(url, "tiny", design, tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "postgresql+psycopg://127.0.0.1:1/x", "sqlite:////nonexistent/x.db"]
+)
+def test_a_storage_that_cannot_be_used_is_one_line(tmp_path, design_of, url):
+    with pytest.raises(StudyError, match=r"--store: .* must be an Optuna storage") as error:
+        Store(url, "tiny", design_of(), tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_store_that_somebody_has_locked_is_not_damaged(open_store, tmp_path, url, monkeypatch):
+    make, _ = open_store
+    make()
+    monkeypatch.setattr("mtlbench.study.store.LOCKED_S", 0.2)
+    other = sqlite3.connect(tmp_path / "optuna.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StudyError, match="locked"):
+        make()
+    other.close()
+    assert not (tmp_path / "optuna.db.damaged").exists()
+    make()
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ class Search:
         without a finalist."""
         self._restore()
         for arm in self._arms:
-            arm.open(url)
+            arm.open(url, folder)
         self._write()
         self._settle()
         self.failures |= self._runs.failures

@@ -9,6 +9,7 @@ it is gone, or is not what trials.csv says, it is made again, each trial asked a
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -59,13 +60,13 @@ class ArmSearch:
             trial.values = tuple(float(row[metric]) for metric in self._search.objectives)
         return trial
 
-    def open(self, url: str) -> None:
+    def open(self, url: str, folder: Path) -> None:
         """Open the Optuna study below `url`, and bring it in line with the trials."""
         for trial in self.trials:
             if trial.state == "failed" and self._has_another_chance(trial):
                 trial.state = "running"
         directions: Any = ["maximize"] * len(self._search.objectives)
-        self._optuna = open_study(url, self._name, directions, self._fits)
+        self._optuna = open_study(url, self._name, directions, self._fits, folder)
         known = self._optuna.get_trials(deepcopy=False)
         self._ids = [frozen._trial_id for frozen in known]
         self._told = sum(frozen.state.is_finished() for frozen in known)

@@ -174,7 +174,7 @@ def world(tmp_path):
 def hunt(tmp_path, world, monkeypatch):
     """Give an opener of searches on one folder, and a driver of it."""
 
-    def in_memory(url, name, directions, fits):
+    def in_memory(url, name, directions, fits, folder):
         return optuna.create_study(study_name=name, directions=directions)
 
     def make(*args, surface=None, folder="results", url=None, **kwargs):
