@@ -132,8 +132,9 @@ class RunFolder:
 
     def reopen_if_damaged(self) -> None:
         """Take back that a run is complete where its files are not those that it wrote."""
-        if self.state() == "complete" and self.state(verify=True) != "complete":
-            self.write_record(self.record() | {"state": "running"})
+        record = self.record()
+        if record.get("state") == "complete" and self.state(verify=True) != "complete":
+            self.write_record(record | {"state": "running"})
 
     def tidy(self) -> None:
         """Remove what a killed write left behind; call while holding the lock."""

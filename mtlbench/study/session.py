@@ -135,7 +135,8 @@ class _Crew:
         trackers = open_trackers(self._options.trackers, folder, study.name)
         if self._executor is None:
             make = EXECUTORS[self._options.executor]
-            self._executor = make(self._options.places[:missing], study.resources, folder)
+            slots = None if study.search else missing  # finalists come after the last trial
+            self._executor = make(self._options.places[:slots], study.resources, folder)
             self._open.callback(self._executor.close)
         console = self._console
         progress = LiveProgress(console) if console.is_terminal else PlainProgress(console)
