@@ -1,0 +1,36 @@
+"""What a study file may say: pydantic models, one strict base class.
+
+A study file is TOML. `StudyConfig` is the whole file; `RunConfig` is what one arm at one point
+of its swept values asks of a training. Names (adapters, backbones, strategies) are checked where
+their dicts live, in `study`; here only shapes, types and ranges.
+"""
+
+from mtlbench.config.base import (
+    BIRADS_SETS,
+    CLASSES,
+    IGNORED,
+    SCHEMA,
+    Intensity,
+    Strict,
+    ValidationMetric,
+    faults,
+)  # fmt: skip
+from mtlbench.config.data import DataConfig, LabelRule
+from mtlbench.config.run import (
+    AugmentConfig,
+    BudgetConfig,
+    LossConfig,
+    ModelConfig,
+    OptimConfig,
+    ResourcesConfig,
+    RunConfig,
+)  # fmt: skip
+from mtlbench.config.search import Distribution, SearchConfig
+from mtlbench.config.study import Arm, CompareConfig, StudyConfig, load_study, study_schema
+
+__all__ = [
+    "BIRADS_SETS", "CLASSES", "IGNORED", "SCHEMA", "Arm", "AugmentConfig", "BudgetConfig",
+    "CompareConfig", "DataConfig", "Distribution", "Fraction", "Intensity", "LabelRule", "LossConfig",
+    "ModelConfig", "OptimConfig", "Positive", "ResourcesConfig", "RunConfig", "SearchConfig", "Strict",
+    "StudyConfig", "ValidationMetric", "faults", "load_study", "study_schema",
+]  # fmt: skip
