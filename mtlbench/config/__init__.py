@@ -10,11 +10,13 @@ from mtlbench.config.base import (
     CLASSES,
     IGNORED,
     SCHEMA,
+    Fraction,
     Intensity,
+    Positive,
     Strict,
     ValidationMetric,
     faults,
-)  # fmt: skip
+)
 from mtlbench.config.data import DataConfig, LabelRule
 from mtlbench.config.run import (
     AugmentConfig,
@@ -24,13 +26,35 @@ from mtlbench.config.run import (
     OptimConfig,
     ResourcesConfig,
     RunConfig,
-)  # fmt: skip
+)
 from mtlbench.config.search import Distribution, SearchConfig
 from mtlbench.config.study import Arm, CompareConfig, StudyConfig, load_study, study_schema
 
 __all__ = [
-    "BIRADS_SETS", "CLASSES", "IGNORED", "SCHEMA", "Arm", "AugmentConfig", "BudgetConfig",
-    "CompareConfig", "DataConfig", "Distribution", "Fraction", "Intensity", "LabelRule", "LossConfig",
-    "ModelConfig", "OptimConfig", "Positive", "ResourcesConfig", "RunConfig", "SearchConfig", "Strict",
-    "StudyConfig", "ValidationMetric", "faults", "load_study", "study_schema",
-]  # fmt: skip
+    "BIRADS_SETS",
+    "CLASSES",
+    "IGNORED",
+    "SCHEMA",
+    "Arm",
+    "AugmentConfig",
+    "BudgetConfig",
+    "CompareConfig",
+    "DataConfig",
+    "Distribution",
+    "Fraction",
+    "Intensity",
+    "LabelRule",
+    "LossConfig",
+    "ModelConfig",
+    "OptimConfig",
+    "Positive",
+    "ResourcesConfig",
+    "RunConfig",
+    "SearchConfig",
+    "Strict",
+    "StudyConfig",
+    "ValidationMetric",
+    "faults",
+    "load_study",
+    "study_schema",
+]
