@@ -27,7 +27,7 @@ from mtlbench.config.run import (
     ResourcesConfig,
     RunConfig,
 )
-from mtlbench.config.search import Distribution, SearchConfig
+from mtlbench.config.search import Distribution, SearchConfig, same
 from mtlbench.config.study import Arm, CompareConfig, StudyConfig, load_study, study_schema
 
 __all__ = [
@@ -56,5 +56,6 @@ __all__ = [
     "ValidationMetric",
     "faults",
     "load_study",
+    "same",
     "study_schema",
 ]

@@ -91,7 +91,8 @@ class TrainingState:
             loss = self.sums_3[0].item()
             message = f"the loss must stay finite, but its sum is {loss} at step {self.step}"
             raise DivergedError(message, self._good)
-        if not all(bool(t.isfinite().all()) for t in self.model.state_dict().values()):
+        weights = self.model.state_dict().values()
+        if not bool(torch.stack([t.isfinite().all() for t in weights]).all()):
             message = f"the weights must stay finite, but are not after step {self.step}"
             raise DivergedError(message, self._good)
 

@@ -19,8 +19,8 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler
 
-from mtlbench.config import Arm, Distribution, SearchConfig
-from mtlbench.study.search.space import Params, holds, is_conditional, plain, same
+from mtlbench.config import Arm, Distribution, SearchConfig, same
+from mtlbench.study.search.space import Params, holds, is_conditional, plain
 
 POPULATION = 16
 """Of a generation of NSGA-II and NSGA-III: Optuna's 50 is more than most searches have trials."""

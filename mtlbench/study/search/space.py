@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mtlbench.config import Arm, Distribution
+from mtlbench.config import Arm, Distribution, same
 from mtlbench.errors import StudyError
 from mtlbench.records import canonical_json
 
@@ -74,11 +74,6 @@ def read_params(arm: Arm, row: Mapping[str, str | None]) -> dict[str, Any]:
 def plain(value: object) -> str:
     """A value as text: text as it is, anything else as JSON."""
     return value if isinstance(value, str) else canonical_json(value)
-
-
-def same(a: object, b: object) -> bool:
-    """Equal in value and type: 1 is neither 1.0 nor true."""
-    return a == b and type(a) is type(b)
 
 
 def _choices(values: object) -> list[Any]:
