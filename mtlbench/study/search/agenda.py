@@ -7,7 +7,6 @@ what it tries; with the run folders it is all that the next start needs.
 
 import csv
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from mtlbench.config import StudyConfig
@@ -25,17 +24,6 @@ from mtlbench.training.state import Row
 
 TRIALS = "trials.csv"
 PARETO = "pareto.csv"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How many trials of an arm were asked, and how they ended."""
-
-    arm: str
-    asked: int
-    complete: int
-    pruned: int
-    failed: int
 
 
 class Search:
@@ -128,15 +116,6 @@ class Search:
     def importances(self) -> list[Row]:
         """Which searched key mattered in each arm, for each objective."""
         return [row for arm in self._arms for row in arm.importances()]
-
-    def outcome(self) -> list[Outcome]:
-        """What was searched, for each arm."""
-        rows = []
-        for arm in self._arms:
-            states = [trial.state for trial in arm.trials]
-            ends = (states.count(state) for state in ("complete", "pruned", "failed"))
-            rows.append(Outcome(arm.arm.name, len(states), *ends))
-        return rows
 
     def _running(self) -> list[tuple[ArmSearch, Trial]]:
         """Trials under way, the earliest first, and arms in turn."""
