@@ -14,7 +14,7 @@ import pytest
 
 from mtlbench.records import RunFolder
 
-KILLS = int(os.environ.get("MTLBENCH_TEST_KILLS", "10"))
+KILLS = int(os.environ.get("MTLBENCH_TEST_KILLS", "25"))
 """How many for each executor; `nox -s chaos` takes 200."""
 LONGER = ("epochs = 2", "epochs = 20")
 CHECKPOINTS = ("[base.model]", "[resources]\ncheckpoint_steps = 2\nretries = 9\n[base.model]")
