@@ -19,7 +19,7 @@ def refuse_changes(folder: Path, pairs: Iterable[Pair]) -> None:
     """Raise StudyError with a diff where a run that has begun is no longer in the study."""
     lines: Counter[str] = Counter()
     for label, old, new in pairs:
-        if (new is None or new.hash != old) and RunFolder(folder / "runs" / old).record():
+        if (new is None or new.hash != old) and has_begun(RunFolder(folder / "runs" / old)):
             lines.update(_difference(folder, label, old, new))
     if lines:
         told = (f"  {line} ({count} run{'s' * (count > 1)})" for line, count in lines.items())
@@ -28,6 +28,11 @@ def refuse_changes(folder: Path, pairs: Iterable[Pair]) -> None:
             + "\n".join(told)
             + "\n  take the change back, or give the changed study another name"
         )
+
+
+def has_begun(run: RunFolder) -> bool:
+    """Whether there is something to leave behind; results that came without weights are not."""
+    return run.state() != "pending"
 
 
 def pairs_of(folder: Path, design: Design) -> list[Pair]:

@@ -74,6 +74,14 @@ def test_a_study_may_grow(begun, study_file, old, new):
     check(begun, study_file, (old, new))
 
 
+def test_results_that_came_without_their_weights_bind_nobody(begun, study_file):
+    """As those of a repository do: they would be computed again anyway."""
+    for path in begun.glob("runs/*"):
+        files = {"model.safetensors": {"bytes": 7, "sha256": ""}}
+        RunFolder(path).write_record({"state": "complete", "files": files})
+    check(begun, study_file, ("epochs = 2", "epochs = 3"))
+
+
 def test_what_has_not_begun_may_change(tmp_path, design_of, study_file):
     write_csv(tmp_path / "results" / "cells.csv", *design_of().cells_table())
     check(tmp_path / "results", study_file, ("epochs = 2", "epochs = 3"))
