@@ -557,9 +557,8 @@ def test_pruning_saves_epochs_and_spares_the_best(hunt, pruner):
         }
     search = make()
     driver.run(search, slots=4)
-    [outcome] = search.outcome()
-    assert outcome.pruned >= 8
     rows = trials(driver.folder)
+    assert [row["state"] for row in rows].count("pruned") >= 8
     values = {}
     for row in rows:
         configs = {"lr": float(row["optim.lr"])}
