@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mtlbench.analysis.findings import Findings, check_findings
 from mtlbench.analysis.frame import BOTH, PRED, TRUE, Floats, Indices, check, refuse
 from mtlbench.errors import DataError
 
@@ -46,10 +47,16 @@ class Arm:
     score_SN: Floats | None
     pred_SNK: Floats | None
     both_SNK: Floats | None
+    findings: Findings | None = None
+    """Of the test cases alone."""
 
 
 def align(
-    frames: Mapping[str, pd.DataFrame], *, scores: bool = True, masks: bool = True
+    frames: Mapping[str, pd.DataFrame],
+    *,
+    scores: bool = True,
+    masks: bool = True,
+    findings: Mapping[str, Findings] | None = None,
 ) -> tuple[Cases, list[Arm]]:
     """Bring the test rows of all arms and seeds into one order; read what is asked for.
 
@@ -77,10 +84,13 @@ def align(
         label_N=None if label_NK is None else label_NK[:, 0],
         true_NK=true_NK,
     )
-    return cases, [_arm(name, arms[name], name in scored, name in masked) for name in arms]
+    found = _shared_findings(findings or {}, arms)
+    return cases, [
+        _arm(name, arms[name], name in scored, name in masked, found.get(name)) for name in arms
+    ]
 
 
-def _arm(name: str, parts: Seeds, scored: bool, masked: bool) -> Arm:
+def _arm(name: str, parts: Seeds, scored: bool, masked: bool, findings: Findings | None) -> Arm:
     def stack(columns: Sequence[str]) -> Floats:
         return np.stack([part[list(columns)].to_numpy(float) for part in parts.values()])
 
@@ -90,7 +100,41 @@ def _arm(name: str, parts: Seeds, scored: bool, masked: bool) -> Arm:
         score_SN=stack(["score"])[:, :, 0] if scored else None,
         pred_SNK=stack(PRED) if masked else None,
         both_SNK=stack(BOTH) if masked else None,
+        findings=findings,
     )
+
+
+def _shared_findings(
+    findings: Mapping[str, Findings], arms: Mapping[str, Seeds]
+) -> dict[str, Findings]:
+    """Those of the arms that localise, in test cases only; their lesions must be the same."""
+    used: dict[str, Findings] = {}
+    reference, origin = None, ""
+    for name, seeds in arms.items():
+        if name not in findings:
+            continue
+        checked = check_findings(
+            findings[name], f"arm {name!r}: lesions", f"arm {name!r}: candidates"
+        )
+        fold = next(iter(seeds.values())).set_index("image_id")["fold"]
+        lesions, candidates = (
+            table[table["fold"] == table["image_id"].map(fold)]
+            for table in (checked.lesions, checked.candidates)
+        )
+        if lesions["hit"].isna().all():
+            continue
+        for seed in seeds:
+            rows = lesions[lesions["seed"] == seed]
+            there = {*zip(rows["image_id"], rows["lesion"].astype(str), strict=True)}
+            reference, origin = (there, name) if reference is None else (reference, origin)
+            if there != reference:
+                ids = _some({image for image, _ in there ^ reference})
+                raise DataError(
+                    f"{origin} and {name} (seed {seed}) must have the same lesions, but differ in "
+                    f"{ids}"
+                )
+        used[name] = Findings(lesions, candidates)
+    return used
 
 
 def _seeds(table: pd.DataFrame, name: str) -> Seeds:

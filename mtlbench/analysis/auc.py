@@ -6,12 +6,16 @@ with negative ones, of each fold. Ties count half.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mtlbench.analysis.align import Cases
 from mtlbench.analysis.frame import Floats, Indices
 from mtlbench.analysis.resample import Counts, Draw, Rows
+
+Number = TypeVar("Number", np.int64, np.float64)
 
 
 class Cluster:
@@ -37,7 +41,7 @@ class Cluster:
         self.patient_n = patient_N[self.case_n]
         self._blocks: list[int] = np.bincount(rank_n).tolist()
 
-    def per_patient(self, value_nB: Counts) -> Counts:
+    def per_patient(self, value_nB: NDArray[Number]) -> NDArray[Number]:
         """Sum over the cases of each patient, in place."""
         first, *rest = self._blocks
         total_RB, start = value_nB[:first], first
@@ -139,3 +143,18 @@ class AucKernel:
             start = stop
         influence_RB /= len(self._folds)
         return value_B / len(self._folds), influence_RB
+
+    def value(self, draw: Draw) -> Floats:
+        """AUC alone (B): the negatives' placements are not needed."""
+        value_B = np.zeros(draw.counts_PB.shape[1])
+        start = 0
+        for positive, negative, up, _ in self._folds:
+            middle = start + len(positive.patients)
+            stop = middle + len(negative.patients)
+            count_RB = draw.count_RB[start:middle]
+            twice_U = positive.per_patient(up.twice_below(draw.counts_PB))
+            pairs_B = (positive.size @ count_RB) * (negative.size @ draw.count_RB[middle:stop])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                value_B += 0.5 * np.einsum("rb,rb->b", count_RB, twice_U) / pairs_B
+            start = stop
+        return value_B / len(self._folds)

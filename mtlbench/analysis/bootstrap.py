@@ -3,15 +3,14 @@
 B = resamples, R = rows of a metric, S = seeds.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from mtlbench.analysis.align import Arm
 from mtlbench.analysis.frame import Floats
-from mtlbench.analysis.intervals import Estimate
-from mtlbench.analysis.resample import Counts, Draw, patient_counts
+from mtlbench.analysis.intervals import BCA, STUDENTISED, Estimate
+from mtlbench.analysis.resample import Counts, Draw, leave_one_out, patient_counts
 from mtlbench.analysis.statistic import Kernel, Statistic
 
 Key = tuple[str, str, str | None]
@@ -32,41 +31,100 @@ def bootstrap(
     n_patients: int,
     resamples: int,
     seed: int,
+    methods: Mapping[str, str] | None = None,
 ) -> dict[Key, Estimate]:
     """Every arm's estimate and its difference from the metric's baseline.
 
-    The first "resample" draws each patient once: the test set itself, by the same arithmetic.
+    `methods`, by metric, says which intervals are wanted: only a studentised one needs each
+    resample's variance, only BCa the values with each patient left out. The test set itself is the
+    "resample" that draws each patient once.
     """
     np.empty(KEPT_BYTES, np.uint8)
-    chunks: dict[Key, list[tuple[Floats, Floats]]] = {}
-    itself_P1: Counts = np.ones((n_patients, 1), np.int64)
-    for counts_PB in chain([itself_P1], patient_counts(n_patients, resamples, seed)):
+    methods = dict.fromkeys((s.metric for s in statistics), STUDENTISED) | dict(methods or {})
+    usable = [statistic for statistic in statistics if statistic.rows is not None]
+    with_variance = {s.metric for s in usable if methods[s.metric] == STUDENTISED}
+    itself = _replicates(usable, baselines, [np.ones((n_patients, 1), np.int64)], methods)
+    resampled = _replicates(
+        usable, baselines, patient_counts(n_patients, resamples, seed), with_variance
+    )
+    accelerated = [statistic for statistic in usable if methods[statistic.metric] == BCA]
+    left_out = _replicates(accelerated, baselines, leave_one_out(n_patients), ())
+    by_metric = {statistic.metric: statistic for statistic in usable}
+    seeds = {arm.name: arm.seeds for arm in arms}
+    estimates = {}
+    for key, (value_1, variance_1) in itself.items():
+        assert variance_1 is not None
+        value_B, variance_B = resampled[key]
+        value_S, covariance_SS = _by_seed(by_metric[key[0]], key[1], key[2], seeds)
+        estimates[key] = Estimate(
+            value=float(value_1[0]),
+            variance=float(variance_1[0]),
+            value_S=value_S,
+            covariance_SS=covariance_SS,
+            value_B=value_B,
+            variance_B=variance_B,
+            df=by_metric[key[0]].scarce[1] - by_metric[key[0]].n_folds,
+            left_out_P=left_out[key][0] if key in left_out else None,
+        )
+    return estimates
+
+
+def _replicates(
+    statistics: Sequence[Statistic],
+    baselines: Mapping[str, str],
+    counts: Iterable[Counts],
+    with_variance: Collection[str],
+) -> dict[Key, tuple[Floats, Floats | None]]:
+    """Values on each draw of `counts`, and their variances for the metrics `with_variance`."""
+    chunks: dict[Key, list[tuple[Floats, Floats | None]]] = {}
+    for counts_PB in counts if statistics else ():
         for statistic in statistics:
-            if statistic.rows is None:
-                continue
+            assert statistic.rows is not None
             draw = statistic.rows.draw(counts_PB)
             base = baselines.get(statistic.metric)
-            for key, value_B, influence_RB in _samples(statistic, base, draw):
-                variance_B = draw.covariance(influence_RB, influence_RB)
+            samples = _samples if statistic.metric in with_variance else _values
+            for key, value_B, variance_B in samples(statistic, base, draw):
                 chunks.setdefault(key, []).append((value_B, variance_B))
-    by_metric = {statistic.metric: statistic for statistic in statistics}
-    seeds = {arm.name: arm.seeds for arm in arms}
-    return {key: _estimate(key, by_metric[key[0]], seeds, parts) for key, parts in chunks.items()}
+    return {key: _joined(parts) for key, parts in chunks.items()}
+
+
+def _joined(parts: Sequence[tuple[Floats, Floats | None]]) -> tuple[Floats, Floats | None]:
+    variances = [variance_B for _, variance_B in parts if variance_B is not None]
+    return (
+        np.concatenate([value_B for value_B, _ in parts]),
+        np.concatenate(variances) if variances else None,
+    )
 
 
 def _samples(
     statistic: Statistic, base: str | None, draw: Draw
 ) -> Iterator[tuple[Key, Floats, Floats]]:
-    """Value and influence of each arm, the baseline first, and of each difference from it."""
+    """Value and variance of each arm, the baseline first, and of each difference from it."""
     base_value_B, base_influence_RB = None, None
     for arm in sorted(statistic.kernels, key=lambda name: name != base):
         value_B, influence_RB = _mean_over_seeds(statistic.kernels[arm], draw)
-        yield (statistic.metric, arm, None), value_B, influence_RB
+        variance_B = draw.covariance(influence_RB, influence_RB)
+        yield (statistic.metric, arm, None), value_B, variance_B
         if arm == base:
             base_value_B, base_influence_RB = value_B, influence_RB
         elif base_value_B is not None and base_influence_RB is not None:
-            difference_RB = influence_RB - base_influence_RB
-            yield (statistic.metric, arm, base), value_B - base_value_B, difference_RB
+            influence_RB = influence_RB - base_influence_RB
+            variance_B = draw.covariance(influence_RB, influence_RB)
+            yield (statistic.metric, arm, base), value_B - base_value_B, variance_B
+
+
+def _values(
+    statistic: Statistic, base: str | None, draw: Draw
+) -> Iterator[tuple[Key, Floats, None]]:
+    """The same without variances, which cost most of the time."""
+    value_AB = {
+        arm: np.mean([kernel.value(draw) for kernel in kernels], axis=0)
+        for arm, kernels in statistic.kernels.items()
+    }
+    for arm, value_B in value_AB.items():
+        yield (statistic.metric, arm, None), value_B, None
+        if base in value_AB and arm != base:
+            yield (statistic.metric, arm, base), value_B - value_AB[base], None
 
 
 def _mean_over_seeds(kernels: Sequence[Kernel], draw: Draw) -> tuple[Floats, Floats]:
@@ -78,26 +136,6 @@ def _mean_over_seeds(kernels: Sequence[Kernel], draw: Draw) -> tuple[Floats, Flo
     value_B /= len(kernels)
     influence_RB /= len(kernels)
     return value_B, influence_RB
-
-
-def _estimate(
-    key: Key,
-    statistic: Statistic,
-    seeds: Mapping[str, tuple[object, ...]],
-    parts: Sequence[tuple[Floats, Floats]],
-) -> Estimate:
-    _, arm, base = key
-    value_B, variance_B = (np.concatenate(column) for column in zip(*parts, strict=True))
-    value_S, covariance_SS = _by_seed(statistic, arm, base, seeds)
-    return Estimate(
-        value=float(value_B[0]),
-        variance=float(variance_B[0]),
-        value_S=value_S,
-        covariance_SS=covariance_SS,
-        value_B=value_B[1:],
-        variance_B=variance_B[1:],
-        df=statistic.scarce[1] - statistic.n_folds,
-    )
 
 
 def _by_seed(

@@ -66,6 +66,12 @@ class _FoldTerms:
     """Numerators, denominators and truth of K classes, one below the other (T = 3K)."""
     rows: slice
 
+    def ratios(self, draw: Draw) -> tuple[Floats, Floats]:
+        """Ratio of each class (K × B), NaN where it is not drawn, and its denominator."""
+        top_KB, bottom_KB, truth_KB = np.split(self.terms_TP @ draw.count_RB[self.rows], 3)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(truth_KB > 0, top_KB / bottom_KB, np.nan), bottom_KB
+
 
 class DiceKernel:
     """Mean over folds and classes of Σ c·a / Σ c·b; undefined where a class is not drawn."""
@@ -85,13 +91,17 @@ class DiceKernel:
         value_B = np.zeros(draw.counts_PB.shape[1])
         influence_PB = np.empty_like(draw.count_RB)
         for fold in self._folds:
-            top_KB, bottom_KB, truth_KB = np.split(fold.terms_TP @ draw.count_RB[fold.rows], 3)
-            n_ratios = len(top_KB) * len(self._folds)
+            dice_KB, bottom_KB = fold.ratios(draw)
+            n_ratios = len(dice_KB) * len(self._folds)
             with np.errstate(divide="ignore", invalid="ignore"):
-                dice_KB = np.where(truth_KB > 0, top_KB / bottom_KB, np.nan)
                 slope_KB = 1 / (bottom_KB * n_ratios)
                 slopes_TB = np.concatenate([slope_KB, -dice_KB * slope_KB])
                 terms_TP = fold.terms_TP[: len(slopes_TB)]
                 influence_PB[fold.rows] = terms_TP.T @ slopes_TB
             value_B += dice_KB.sum(axis=0) / n_ratios
         return value_B, influence_PB
+
+    def value(self, draw: Draw) -> Floats:
+        """The value alone (B)."""
+        means = [fold.ratios(draw)[0].mean(axis=0) for fold in self._folds]
+        return np.asarray(np.mean(means, axis=0))

@@ -29,6 +29,16 @@ def load_predictions(path: Path) -> pd.DataFrame:
         DataError: naming file and line, and what must hold.
 
     """
+    return check(read_table(path), str(path))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV with all fields as text; the index is the line in the file.
+
+    Raises:
+        DataError: it is no such file.
+
+    """
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
@@ -36,7 +46,7 @@ def load_predictions(path: Path) -> pd.DataFrame:
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         raise DataError(f"{path}: not a table of comma-separated values: {error}") from None
     frame.index = pd.RangeIndex(2, len(frame) + 2, name="line")
-    return check(frame, str(path))
+    return frame
 
 
 def check(frame: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -55,9 +65,9 @@ def check(frame: pd.DataFrame, where: str) -> pd.DataFrame:
         refuse(table, _empty(table[name]), where, f"{name} must not be empty")
         table[name] = table[name].astype(str)
     for name in ("label", "score", *TRUE, *PRED, *BOTH):
-        table[name] = _numbers(table, name, where)
+        table[name] = numbers(table, name, where)
     for name in ("seed", "fold"):
-        table[name] = _group(table, name, where)
+        table[name] = group(table, name, where)
     _check_values(table, where)
     keys = ["image_id", "seed", "fold", *(["split"] if "split" in table else [])]
     refuse(table, table.duplicated(keys), where, "image_id must be unique, but it comes twice")
@@ -86,24 +96,25 @@ def _empty(column: "pd.Series[Any]") -> "pd.Series[bool]":
     return column.isna() | column.astype(str).str.strip().isin(["", "nan", "NaN"])
 
 
-def _numbers(table: pd.DataFrame, name: str, where: str) -> "pd.Series[float]":
+def numbers(table: pd.DataFrame, name: str, where: str) -> "pd.Series[float]":
+    """A column as numbers, NaN where it is empty or missing; what is neither is refused."""
     if name not in table:
         return pd.Series(np.nan, index=table.index)
-    numbers = pd.to_numeric(table[name], errors="coerce").astype(float)
-    if numbers.isna().any():
-        wrong = numbers.isna() & ~_empty(table[name])
+    values = pd.to_numeric(table[name], errors="coerce").astype(float)
+    if values.isna().any():
+        wrong = values.isna() & ~_empty(table[name])
         refuse(table, wrong, where, f"{name} must be a number", name)
-    return numbers
+    return values
 
 
-def _group(table: pd.DataFrame, name: str, where: str) -> "pd.Series[Any]":
-    """`seed` or `fold`, as numbers where all of them are."""
+def group(table: pd.DataFrame, name: str, where: str) -> "pd.Series[Any]":
+    """`seed` or `fold`, as numbers where all of them are; 0 where it is missing."""
     if name not in table or _empty(table[name]).all():
         return pd.Series(0, index=table.index)
     must = f"{name} must be given in every row or in none"
     refuse(table, _empty(table[name]), where, must)
-    numbers = pd.to_numeric(table[name], errors="coerce")
-    return table[name].astype(str) if numbers.isna().any() else numbers
+    values = pd.to_numeric(table[name], errors="coerce")
+    return table[name].astype(str) if values.isna().any() else values
 
 
 def _check_values(table: pd.DataFrame, where: str) -> None:

@@ -5,7 +5,7 @@ or with most resamples undefined has no interval (`None`); a resample without va
 error is dropped and counted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy import special
 
 from mtlbench.analysis.frame import Floats, Mask
 
+STUDENTISED, BCA, PERCENTILE = METHODS = ("studentised", "bca", "percentile")
 NO_VARIANCE = 1e-24
 """A variance below this is rounding: the standard error of a metric in [0, 1] is below 1e-12."""
 
@@ -29,9 +30,12 @@ class Estimate:
     covariance_SS: Floats
     """Patient-level covariance of the seeds' values."""
     value_B: Floats
-    variance_B: Floats
+    variance_B: Floats | None
+    """None where no interval is studentised: a value alone defines a resample then."""
     df: int
     """Degrees of freedom of `variance`: patients of the smallest stratum − 1."""
+    left_out_P: Floats | None = None
+    """Values with each patient left out, for BCa."""
 
     @property
     def n_undefined(self) -> int:
@@ -92,6 +96,7 @@ def studentised(estimate: Estimate, scale: Scale, level: float) -> Interval | No
     if not _has_interval(estimate, scale):
         return None
     value_B, variance_B = estimate.value_B, estimate.variance_B
+    assert variance_B is not None
     with np.errstate(divide="ignore", invalid="ignore"):
         distance_B = scale.forward(value_B) - scale.forward(np.asarray(estimate.value))
         t_B = np.abs(distance_B / scale.error(value_B, variance_B))
@@ -118,6 +123,54 @@ def _position(ladder: Floats, t: float) -> float:
         return ladder.size - 1.0
     below, step = ladder[above - 1], ladder[above] - ladder[above - 1]
     return float(above - 1 + (t - below) / step)
+
+
+def percentile(estimate: Estimate, level: float) -> Interval | None:
+    """Quantiles of the resamples (Efron 1979), as `scipy.stats.bootstrap` takes them."""
+    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    return _by_quantiles(estimate, tails, lambda at_zero: at_zero)
+
+
+def bca(estimate: Estimate, level: float) -> Interval | None:
+    """Bias-corrected and accelerated (Efron 1987), as `scipy.stats.bootstrap` computes it.
+
+    z₀ from the resamples below the value (ties half), a from the values with each patient left
+    out; None where one of these is undefined.
+    """
+    assert estimate.left_out_P is not None
+    n = estimate.left_out_P.size
+    pull_P = (n - 1) * (estimate.left_out_P.mean() - estimate.left_out_P)
+    spread = (pull_P**2).sum() ** 1.5
+    a = (pull_P**3).sum() / (6 * spread) if spread > 0 else np.nan
+    value_B = estimate.value_B[_defined(estimate)]
+    below = [np.mean(value_B < estimate.value), np.mean(value_B <= estimate.value)]
+    z0 = special.ndtri(np.mean(below)) if value_B.size else np.nan
+    if not np.isfinite([a, z0]).all():
+        return None
+
+    shifted = z0 + special.ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
+    tails = special.ndtr(z0 + shifted / (1 - a * shifted))
+
+    def uncorrected(at_zero: float) -> float:
+        distance = special.ndtri(at_zero) - z0
+        return float(special.ndtr(distance / (1 + a * distance) - z0))
+
+    return _by_quantiles(estimate, tails, uncorrected)
+
+
+def _by_quantiles(
+    estimate: Estimate, tails: Floats, tail_of: Callable[[float], float]
+) -> Interval | None:
+    """Limits at the quantiles `tails`; `tail_of` a position is the tail that would end there."""
+    value_B = np.sort(estimate.value_B[_defined(estimate)])
+    if 2 * value_B.size < estimate.value_B.size or value_B[0] == value_B[-1]:
+        return None
+    low, high = np.quantile(value_B, tails)
+    # Where 0 stands among the resamples, by the line that `np.quantile` draws through them.
+    at_zero = float(np.interp(0, value_B, np.linspace(0, 1, value_B.size)))
+    tail = tail_of(at_zero) if 0 < at_zero < 1 else at_zero
+    p = max(2 * min(tail, 1 - tail), 1 / (estimate.value_B.size + 1))
+    return Interval(float(low), float(high), p)
 
 
 def clustered_t(estimate: Estimate, scale: Scale, level: float) -> Interval | None:
@@ -162,14 +215,27 @@ def _t_interval(
 
 
 def _defined(estimate: Estimate) -> Mask:
-    """Resamples with a value and a standard error: one at 0 or 1 has none."""
+    """Resamples with a value and, where one is needed, a standard error: one at 0 or 1 has none."""
+    finite_B = np.isfinite(estimate.value_B)
+    if estimate.variance_B is None:
+        return finite_B
     with np.errstate(invalid="ignore"):
-        return np.isfinite(estimate.value_B) & (estimate.variance_B > NO_VARIANCE)
+        return np.asarray(finite_B & (estimate.variance_B > NO_VARIANCE))
 
 
 def _has_interval(estimate: Estimate, scale: Scale) -> bool:
     inside = 0 < estimate.value < 1 if scale.logit else np.isfinite(estimate.value)
     return bool(inside and estimate.variance > NO_VARIANCE)
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values that bound the false discovery rate (1995); NaN stays NaN."""
+    adjusted, running = list(p_values), 1.0
+    ranked = sorted((p, i) for i, p in enumerate(p_values) if not np.isnan(p))
+    for rank, (p, i) in reversed(list(enumerate(ranked, start=1))):
+        running = min(running, len(ranked) / rank * p)
+        adjusted[i] = running
+    return adjusted
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

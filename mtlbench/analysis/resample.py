@@ -35,6 +35,15 @@ def patient_counts(n_patients: int, resamples: int, seed: int) -> Iterator[Count
         yield counts_PB
 
 
+def leave_one_out(n_patients: int) -> Iterator[Counts]:
+    """Draw every patient once but one, each of them in turn, in chunks of `CHUNK`."""
+    for start in range(0, n_patients, CHUNK):
+        left_out = np.arange(start, min(start + CHUNK, n_patients))
+        counts_PB = np.ones((n_patients, left_out.size), np.int64)
+        counts_PB[left_out, left_out - start] = 0
+        yield counts_PB
+
+
 @dataclass(frozen=True)
 class Draw:
     """A chunk of resamples as the rows of one metric see it."""

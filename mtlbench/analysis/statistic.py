@@ -1,22 +1,32 @@
 """One metric over the aligned arms, ready to be bootstrapped."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
 from mtlbench.analysis.align import Arm, Cases
-from mtlbench.analysis.auc import AucKernel, auc_rows, split_classes
+from mtlbench.analysis.auc import AucKernel, Cluster, auc_rows, split_classes
 from mtlbench.analysis.dice import DiceKernel, class_names, classes_of, dice_rows, ratio_terms
+from mtlbench.analysis.findings import Findings
 from mtlbench.analysis.frame import Floats, Indices, Mask
+from mtlbench.analysis.froc import FrocKernel, events
+from mtlbench.analysis.ranked import Functional, RankedKernel
 from mtlbench.analysis.resample import Draw, Rows
 from mtlbench.config import CLASSES
 
-DICE = ("dice", "dice_lesions", "dice_any", "dice_image")
-METRICS = ("auc", *DICE)
+NO_FINDINGS = "it has no lesions.csv and candidates.csv with hits"
 
-Kernel = Callable[[Draw], tuple[Floats, Floats]]
-"""Draw → value (B) and influence of each row (R × B) of one arm with one seed."""
+
+class Kernel(Protocol):
+    """A metric of one arm with one seed as a function of what is drawn."""
+
+    def __call__(self, draw: Draw) -> tuple[Floats, Floats]:
+        """Value (B) and influence of each row (R × B)."""
+
+    def value(self, draw: Draw) -> Floats:
+        """The value alone (B)."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +51,8 @@ class Statistic:
     notes: tuple[str, ...] = ()
 
 
-def build(metric: str, cases: Cases, arms: Sequence[Arm]) -> Statistic:
-    """Prepare `metric`; what cannot be computed gets a reason instead of a kernel."""
-    return _auc(cases, arms) if metric == "auc" else _dice(metric, cases, arms)
-
-
-def _auc(cases: Cases, arms: Sequence[Arm]) -> Statistic:
+def auc_statistic(cases: Cases, arms: Sequence[Arm]) -> Statistic:
+    """Prepare `auc`; what cannot be computed gets a reason instead of a kernel."""
     reasons = {arm.name: "it has no scores" for arm in arms if arm.score_SN is None}
     if cases.label_N is None:
         return Statistic("auc", reasons=reasons)
@@ -76,7 +82,8 @@ def _auc(cases: Cases, arms: Sequence[Arm]) -> Statistic:
     )
 
 
-def _dice(metric: str, cases: Cases, arms: Sequence[Arm]) -> Statistic:
+def dice_statistic(metric: str, cases: Cases, arms: Sequence[Arm]) -> Statistic:
+    """Prepare one of the Dice metrics."""
     reasons = {arm.name: "it has no predicted masks" for arm in arms if arm.pred_SNK is None}
     if cases.true_NK is None or np.isnan(cases.true_NK).all():
         why = "no test case has a mask"
@@ -112,6 +119,80 @@ def _dice(metric: str, cases: Cases, arms: Sequence[Arm]) -> Statistic:
         n_folds=len(rows.strata),
         reasons=reasons,
         notes=tuple(_absent(metric, classes, true_NK, arms, masked_N)),
+    )
+
+
+def ranked_statistic(
+    metric: str, cases: Cases, arms: Sequence[Arm], functional: Functional, *, by_class: bool
+) -> Statistic:
+    """Prepare a functional of scores and labels.
+
+    `by_class`: its strata are the patients with positive and those with negative cases, as for
+    AUC; else, where the metric depends on how frequent positives are, all labelled patients.
+    """
+    frame = auc_statistic(cases, arms)
+    if frame.rows is None or cases.label_N is None:
+        return replace(frame, metric=metric)
+    label_N = cases.label_N
+    folds: list[tuple[Cluster, ...]] = [*split_classes(cases, label_N)]
+    rows = frame.rows
+    if not by_class:
+        folds = [
+            (Cluster(np.flatnonzero(~np.isnan(label_N) & (cases.fold_N == k)), cases.patient_N),)
+            for k in np.unique(cases.fold_N)
+        ]
+        rows = Rows([[cluster.patients for cluster in fold] for fold in folds])
+    kernels: dict[str, list[Kernel]] = {
+        arm.name: [RankedKernel(folds, label_N, score_N, functional) for score_N in arm.score_SN]
+        for arm in arms
+        if arm.score_SN is not None
+    }
+    return replace(frame, metric=metric, rows=rows, kernels=kernels)
+
+
+def froc_statistic(
+    metric: str, cases: Cases, arms: Sequence[Arm], rates: Sequence[float]
+) -> Statistic:
+    """Prepare the sensitivity to lesions at rates of false positives per image."""
+    reasons = {arm.name: NO_FINDINGS for arm in arms if arm.findings is None}
+    found = {arm.name: arm.findings for arm in arms if arm.findings is not None}
+    if cases.true_NK is None or not found:
+        return Statistic(metric, reasons={arm.name: NO_FINDINGS for arm in arms})
+    masked_N = ~np.isnan(cases.true_NK[:, 0])
+    lesions = next(iter(found.values())).lesions.drop_duplicates(["image_id", "lesion"])
+    lesion_N = np.isin(cases.image_N, lesions["image_id"].to_numpy(str))
+    folds = np.unique(cases.fold_N)
+    if not all(lesion_N[cases.fold_N == fold].any() for fold in folds):
+        why = "there must be a lesion in the test set (in each fold of it)"
+        return Statistic(metric, reasons={arm.name: why for arm in arms})
+    rows = dice_rows(cases, masked_N)
+
+    def kernel(findings: Findings, seed: object) -> Kernel:
+        parts = [
+            events(
+                cases, findings, seed, masked_N & (cases.fold_N == fold), rows.patient_R[stratum]
+            )
+            for fold, stratum in zip(folds, rows.strata, strict=True)
+        ]
+        return FrocKernel(rows, parts, rates)
+
+    n_patients = len(np.unique(cases.patient_N[lesion_N]))
+    return Statistic(
+        metric,
+        rows,
+        {
+            arm.name: [kernel(arm.findings, seed) for seed in arm.seeds]
+            for arm in arms
+            if arm.findings is not None
+        },
+        n_patients=len(rows.patient_R),
+        n_cases=int(masked_N.sum()),
+        n_positive=int(lesion_N.sum()),
+        n_negative=int((masked_N & ~lesion_N).sum()),
+        scarce=("a lesion", n_patients),
+        n_folds=len(folds),
+        reasons=reasons,
+        notes=(f"{len(lesions)} lesions in {int(lesion_N.sum())} images",),
     )
 
 

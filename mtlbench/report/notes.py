@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from mtlbench.analysis.compare import MAX_UNDEFINED, MIN_PATIENTS
+from mtlbench.analysis.rows import MAX_UNDEFINED, MIN_PATIENTS
 from mtlbench.report import text
 from mtlbench.report.collect import Study
 from mtlbench.report.numbers import Numbers
@@ -24,6 +24,8 @@ def tasks_notes(study: Study, numbers: Numbers) -> tuple[str, ...]:
         _method(study, numbers),
         _bold(study),
         _unreliable(numbers),
+        _empty(numbers),
+        _split(study),
         _seeds(study),
         _chosen(study),
         _searched(study, numbers),
@@ -40,9 +42,11 @@ def full_notes(study: Study, numbers: Numbers) -> tuple[str, ...]:
         _bold(study),
         _unreliable(numbers),
         _dice(numbers),
+        _empty(numbers),
         _split(study),
         _budget(study),
         _seeds(study),
+        _selected(),
         _chosen(study),
         _searched(study, numbers),
         _undefined(numbers),
@@ -66,7 +70,7 @@ def basis(study: Study, numbers: Numbers) -> str:
     rules = study.config.compare
     return (
         f"{span(numbers, 'n_patients')} test patients, {span(numbers, 'n_cases')} cases; "
-        f"{text.level_text(rules.level)} intervals by {_methods(study, numbers)}; "
+        f"{text.level_text(rules.level)} intervals by {interval_methods(study, numbers)}; "
         f"{seeds_caption(study)}"
     )
 
@@ -80,7 +84,7 @@ def span(numbers: Numbers, column: str) -> str:
     return str(low) if low == high else f"{low}–{high}"
 
 
-def _methods(study: Study, numbers: Numbers) -> str:
+def interval_methods(study: Study, numbers: Numbers) -> str:
     """How the intervals were made; only a bootstrap's depend on the number of resamples."""
     methods = map(str, numbers.estimates.dropna(subset=["low"])["method"].unique())
     drawn = f" ({study.config.compare.resamples} resamples)"
@@ -92,7 +96,7 @@ def _method(study: Study, numbers: Numbers) -> str:
     rules = study.config.compare
     return (
         f"Brackets: {text.level_text(rules.level)} intervals of the test set’s patients by "
-        f"{_methods(study, numbers)}."
+        f"{interval_methods(study, numbers)}."
     )
 
 
@@ -148,12 +152,31 @@ def _dice(numbers: Numbers) -> str:
         f"Mean Dice: Dice over the pooled pixels of the test set, averaged over "
         f"{', '.join(numbers.classes)} (the classes in the test set’s truth). Lesion Dice leaves "
         "healthy out; any-lesion Dice is lesion against healthy; per-image Dice averages over "
-        "images, then classes: a class in neither truth nor prediction is skipped, one only "
-        "predicted counts 0."
+        "images, then classes."
     )
 
 
+def _empty(numbers: Numbers) -> str:
+    """What Dice makes of a class without a pixel."""
+    known = numbers.metrics()
+    pooled = any(metric.startswith("dice") and metric != "dice_image" for metric in known)
+    rules = []
+    if pooled:
+        rules.append("pooled Dice leaves out classes that the whole test set’s truth lacks")
+    if "dice_image" in known:
+        rules.append(
+            "per-image Dice skips a class in neither truth nor prediction and counts 0 for one "
+            "only predicted"
+        )
+    return f"Empty masks: {'; '.join(rules)}." if rules else ""
+
+
 def _split(study: Study) -> str:
+    return f"Split: {split_rule(study)}. Values are of the test part, which nothing was chosen on."
+
+
+def split_rule(study: Study) -> str:
+    """How patients were divided, and into how many."""
     data, cases = study.config.data, study.cases
     sizes = ", ".join(
         f"{part} {rows['patient_id'].nunique()}/{len(rows)}"
@@ -165,20 +188,29 @@ def _split(study: Study) -> str:
         "official": "the data set’s official test set",
     }[data.split]
     folds = f"; {data.folds}-fold cross-validation" if data.folds else ""
-    return (
-        f"Split: {rule}{folds} (patients/cases: {sizes}). Values are of the test part, which "
-        "nothing was chosen on."
-    )
+    return f"{rule}{folds} (patients/cases: {sizes})"
 
 
 def _budget(study: Study) -> str:
+    return f"Budget: {study.config.budget.rule}, {budget_rule(study)}."
+
+
+def budget_rule(study: Study) -> str:
+    """How long an arm trains, and what of it is the same for all."""
     budget = study.config.budget
     amount = f"{budget.epochs} epochs" if budget.epochs else f"{budget.steps} steps"
-    return f"Budget: {budget.rule}, {amount}: {_BUDGET[budget.rule]}."
+    return f"{amount}: {_BUDGET[budget.rule]}"
 
 
 def _seeds(study: Study) -> str:
     return f"Values: {seeds_caption(study)}. Seed SD: standard deviation over seeds, in points."
+
+
+def _selected() -> str:
+    return (
+        "Selected on validation: what validation data chose for the row; where that is not the "
+        "epoch, the last epoch’s weights are tested."
+    )
 
 
 def _chosen(study: Study) -> str:

@@ -21,6 +21,7 @@ ESTIMATES = [
 COMPARISONS = [
     *("arm", "baseline", "metric", "difference", "low", "high", "p", "p_adjusted", "method"),
     "reliable",
+    *("margin", "p_noninferior"),
 ]
 
 

@@ -7,13 +7,13 @@ from mtlbench import metrics
 from mtlbench.analysis.align import align
 from mtlbench.analysis.dice import classes_of
 from mtlbench.analysis.resample import patient_counts
-from mtlbench.analysis.statistic import DICE, build
+from mtlbench.analysis.metric import DICE, find_metric
 
 
 @pytest.mark.parametrize("metric", DICE)
 def test_value_is_that_of_the_resampled_cases(metric, make):
     cases, arms = align({"a": make(45, images_per_patient=3)})
-    statistic = build(metric, cases, arms)
+    statistic = find_metric(metric).build(cases, arms)
     counts_PB = next(patient_counts(15, 20, 0))
     values, _ = statistic.kernels["a"][0](statistic.rows.draw(counts_PB))
     for value, count_P in zip(values, counts_PB.T, strict=True):
@@ -28,7 +28,7 @@ def test_value_is_that_of_the_resampled_cases(metric, make):
 @pytest.mark.parametrize("metric", DICE)
 def test_influence_is_the_derivative_by_a_patients_weight(metric, make):
     cases, arms = align({"a": make(24, images_per_patient=2)})
-    statistic = build(metric, cases, arms)
+    statistic = find_metric(metric).build(cases, arms)
     draw = statistic.rows.draw(np.ones((12, 1), int))
     _, influence = statistic.kernels["a"][0](draw)
     step = 1e-6
@@ -54,7 +54,7 @@ def test_variance_of_a_mean_is_the_textbook_one(make):
         frame[f"{kind}_1"] = inside
         frame[f"{kind}_0"] = 400 - (inside if kind != "both" else both + 20)
     cases, arms = align({"a": frame})
-    statistic = build("dice_image", cases, arms)
+    statistic = find_metric("dice_image").build(cases, arms)
     draw = statistic.rows.draw(np.ones((30, 1), int))
     _, influence = statistic.kernels["a"][0](draw)
     dice = metrics.image_dice(cases.true_NK, arms[0].pred_SNK[0], arms[0].both_SNK[0])[:, :2]
