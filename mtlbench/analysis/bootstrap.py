@@ -64,9 +64,16 @@ def bootstrap(
             value_B=value_B,
             variance_B=variance_B,
             df=by_metric[key[0]].scarce[1] - by_metric[key[0]].n_folds,
+            centre=_centre(by_metric[key[0]], key[1], key[2]),
             left_out_P=left_out[key][0] if key in left_out else None,
         )
     return estimates
+
+
+def _centre(statistic: Statistic, arm: str, base: str | None) -> float | None:
+    if not statistic.centres:
+        return None
+    return statistic.centres[arm] - (0.0 if base is None else statistic.centres[base])
 
 
 def _replicates(

@@ -34,6 +34,9 @@ class Estimate:
     """None where no interval is studentised: a value alone defines a resample then."""
     df: int
     """Degrees of freedom of `variance`: patients of the smallest stratum − 1."""
+    centre: float | None = None
+    """What the resamples estimate, if that is not `value`: a value that is corrected for bias
+    estimates what the test set has without the correction."""
     left_out_P: Floats | None = None
     """Values with each patient left out, for BCa."""
 
@@ -59,6 +62,8 @@ class Scale:
     logit: bool
     suffix: str
     """Of a method's name."""
+    least: float = -1.0
+    """The smallest value that there is."""
 
     def forward(self, value: Floats) -> Floats:
         """To the scale."""
@@ -76,11 +81,17 @@ class Scale:
             return float(special.expit(centre - half_width)), float(
                 special.expit(centre + half_width)
             )
-        return max(value - half_width, -1.0), min(value + half_width, 1.0)
+        return self.clipped(value - half_width), min(value + half_width, 1.0)
+
+    def clipped(self, value: float) -> float:
+        """Not below the smallest value that there is."""
+        return max(value, self.least)
 
 
 LOGIT = Scale(logit=True, suffix=", logit scale")
 """Metrics: they live in [0, 1]."""
+NOT_NEGATIVE = Scale(logit=False, suffix="", least=0.0)
+"""A metric that is close to 0 where all is well."""
 IDENTITY = Scale(logit=False, suffix="")
 """Differences: they live in [−1, 1]."""
 
@@ -98,7 +109,8 @@ def studentised(estimate: Estimate, scale: Scale, level: float) -> Interval | No
     value_B, variance_B = estimate.value_B, estimate.variance_B
     assert variance_B is not None
     with np.errstate(divide="ignore", invalid="ignore"):
-        distance_B = scale.forward(value_B) - scale.forward(np.asarray(estimate.value))
+        centre = estimate.value if estimate.centre is None else estimate.centre
+        distance_B = scale.forward(value_B) - scale.forward(np.asarray(centre))
         t_B = np.abs(distance_B / scale.error(value_B, variance_B))
     t_B = np.sort(t_B[_defined(estimate) & np.isfinite(t_B)])
     if 2 * t_B.size < value_B.size:
@@ -125,13 +137,13 @@ def _position(ladder: Floats, t: float) -> float:
     return float(above - 1 + (t - below) / step)
 
 
-def percentile(estimate: Estimate, level: float) -> Interval | None:
+def percentile(estimate: Estimate, scale: Scale, level: float) -> Interval | None:
     """Quantiles of the resamples (Efron 1979), as `scipy.stats.bootstrap` takes them."""
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    return _by_quantiles(estimate, tails, lambda at_zero: at_zero)
+    return _by_quantiles(estimate, scale, tails, lambda at_zero: at_zero)
 
 
-def bca(estimate: Estimate, level: float) -> Interval | None:
+def bca(estimate: Estimate, scale: Scale, level: float) -> Interval | None:
     """Bias-corrected and accelerated (Efron 1987), as `scipy.stats.bootstrap` computes it.
 
     z₀ from the resamples below the value (ties half), a from the values with each patient left
@@ -155,11 +167,11 @@ def bca(estimate: Estimate, level: float) -> Interval | None:
         distance = special.ndtri(at_zero) - z0
         return float(special.ndtr(distance / (1 + a * distance) - z0))
 
-    return _by_quantiles(estimate, tails, uncorrected)
+    return _by_quantiles(estimate, scale, tails, uncorrected)
 
 
 def _by_quantiles(
-    estimate: Estimate, tails: Floats, tail_of: Callable[[float], float]
+    estimate: Estimate, scale: Scale, tails: Floats, tail_of: Callable[[float], float]
 ) -> Interval | None:
     """Limits at the quantiles `tails`; `tail_of` a position is the tail that would end there."""
     value_B = np.sort(estimate.value_B[_defined(estimate)])
@@ -170,7 +182,7 @@ def _by_quantiles(
     at_zero = float(np.interp(0, value_B, np.linspace(0, 1, value_B.size)))
     tail = tail_of(at_zero) if 0 < at_zero < 1 else at_zero
     p = max(2 * min(tail, 1 - tail), 1 / (estimate.value_B.size + 1))
-    return Interval(float(low), float(high), p)
+    return Interval(scale.clipped(float(low)), scale.clipped(float(high)), p)
 
 
 def clustered_t(estimate: Estimate, scale: Scale, level: float) -> Interval | None:

@@ -11,12 +11,11 @@ from typing import Literal
 
 from mtlbench.analysis.align import Arm, Cases
 from mtlbench.analysis.froc import RATES
-from mtlbench.analysis.intervals import LOGIT, STUDENTISED, Scale
+from mtlbench.analysis.intervals import LOGIT, NOT_NEGATIVE, STUDENTISED, Scale
 from mtlbench.analysis.ranked import (
     Functional,
     average_precision,
     brier_score,
-    calibration_error,
     partial_auc,
     sensitivity_at,
     specificity_at,
@@ -24,6 +23,7 @@ from mtlbench.analysis.ranked import (
 from mtlbench.analysis.statistic import (
     Statistic,
     auc_statistic,
+    calibration_statistic,
     dice_statistic,
     froc_statistic,
     ranked_statistic,
@@ -67,8 +67,8 @@ def find_metric(name: str) -> Metric:
     if name in _FIXED:
         return _FIXED[name]
     if match := re.fullmatch(r"(sens_at_spec|spec_at_sens|pauc_spec)([1-9]\d?)", name):
-        share = int(match[2]) / 100
-        return _ranked(name, _AT[match[1]](1 - share), by_class=True)
+        missed = (100 - int(match[2])) / 100  # exactly the nearest number, as k/N is: ties count
+        return _ranked(name, _AT[match[1]](missed), by_class=True)
     if (match := re.fullmatch(r"froc_at_(\d+(?:\.\d+)?)", name)) and float(match[1]) > 0:
         return _froc(name, [float(match[1])])
     raise StudyError(
@@ -90,10 +90,10 @@ def _froc(name: str, rates: Sequence[float]) -> Metric:
 
 _AT: dict[str, Callable[[float], Functional]] = {
     "sens_at_spec": sensitivity_at,
-    "spec_at_sens": lambda missed: specificity_at(1 - missed),
+    "spec_at_sens": specificity_at,
     "pauc_spec": partial_auc,
 }
-"""Beginning of a name → functional, from what is missing of the share in the name."""
+"""Beginning of a name → functional, from what the share in the name leaves."""
 
 _FIXED = {
     metric.name: metric
@@ -102,7 +102,13 @@ _FIXED = {
         *(Metric(name, "masks", partial(dice_statistic, name)) for name in DICE),
         _ranked("ap", average_precision, by_class=False),
         _ranked("brier", brier_score, by_class=False, higher_is_better=False),
-        _ranked("ece", calibration_error, by_class=False, higher_is_better=False),
+        Metric(
+            "ece",
+            "scores",
+            partial(calibration_statistic, "ece"),
+            scale=NOT_NEGATIVE,
+            higher_is_better=False,
+        ),
         _froc("froc", RATES),
     )
 }

@@ -14,9 +14,6 @@ from mtlbench.analysis.auc import Cluster
 from mtlbench.analysis.frame import Floats, Indices, Mask
 from mtlbench.analysis.resample import Draw
 
-N_BINS = 10
-"""Of equal width, for the calibration error."""
-
 
 @dataclass(frozen=True)
 class Ranking:
@@ -176,9 +173,9 @@ def sensitivity_at(fpr: float) -> Functional:
     return functional
 
 
-def specificity_at(tpr: float) -> Functional:
-    """One less the false-positive rate at which the ROC curve reaches a sensitivity."""
-    flipped = sensitivity_at(1 - tpr)
+def specificity_at(missed: float) -> Functional:
+    """Specificity where this part of the positives is missed: the classes exchange their parts."""
+    flipped = sensitivity_at(missed)
 
     def functional(ranking: Ranking, count_NB: Floats) -> tuple[Floats, Floats]:
         value_B, influence_NB = flipped(ranking.flipped(), count_NB[::-1])
@@ -235,14 +232,3 @@ def _mean(value_N: Floats, count_NB: Floats) -> tuple[Floats, Floats]:
     n_B = count_NB.sum(axis=0)
     mean_B = value_N @ count_NB / n_B
     return mean_B, (value_N[:, None] - mean_B) / n_B
-
-
-def calibration_error(ranking: Ranking, count_NB: Floats) -> tuple[Floats, Floats]:
-    """Expected calibration error: Σ |sum of (score − label) in a bin| / cases, equal-width bins."""
-    bin_N = np.minimum((ranking.score_N * N_BINS).astype(int), N_BINS - 1)
-    gap_N = ranking.score_N - ranking.positive_N
-    n_B = count_NB.sum(axis=0)
-    member_KN = (np.arange(N_BINS)[:, None] == bin_N).astype(float)
-    gap_KB = (member_KN * gap_N) @ count_NB
-    value_B = np.abs(gap_KB).sum(axis=0) / n_B
-    return value_B, (np.sign(gap_KB)[bin_N] * gap_N[:, None] - value_B) / n_B

@@ -74,7 +74,7 @@ def _interval(
     method = rules.method or metric.method
     if method == STUDENTISED:
         return studentised(estimate, scale, rules.level), NAMES[method] + scale.suffix
-    return (bca if method == BCA else percentile)(estimate, rules.level), NAMES[method]
+    return (bca if method == BCA else percentile)(estimate, scale, rules.level), NAMES[method]
 
 
 def estimate_row(
@@ -106,7 +106,7 @@ def estimate_row(
     interval, row["method"] = _interval(estimate, metric, metric.scale, rules)
     closed = clustered_t(estimate, metric.scale, rules.level)
     row |= {
-        "value": estimate.value,
+        "value": metric.scale.clipped(estimate.value),
         "se": _spread(estimate.value_B),
         "n_undefined": estimate.n_undefined,
         "seed_sd": _spread(estimate.value_S),
@@ -183,6 +183,7 @@ def _noninferior(estimate: Estimate, metric: Metric, rules: Rules) -> float | No
         value=estimate.value + shift,
         value_S=estimate.value_S + shift,
         value_B=estimate.value_B + shift,
+        centre=None if estimate.centre is None else estimate.centre + shift,
         left_out_P=None if estimate.left_out_P is None else estimate.left_out_P + shift,
     )
     interval, _ = _interval(moved, metric, IDENTITY, rules)

@@ -8,6 +8,7 @@ import numpy as np
 
 from mtlbench.analysis.align import Arm, Cases
 from mtlbench.analysis.auc import AucKernel, Cluster, auc_rows, split_classes
+from mtlbench.analysis.calibration import CalibrationKernel
 from mtlbench.analysis.dice import DiceKernel, class_names, classes_of, dice_rows, ratio_terms
 from mtlbench.analysis.findings import Findings
 from mtlbench.analysis.frame import Floats, Indices, Mask
@@ -49,6 +50,8 @@ class Statistic:
     reasons: dict[str, str] = field(default_factory=dict)
     """Arm → why it has no value."""
     notes: tuple[str, ...] = ()
+    centres: dict[str, float] = field(default_factory=dict)
+    """Arm → `Estimate.centre`, where the metric is corrected for bias."""
 
 
 def auc_statistic(cases: Cases, arms: Sequence[Arm]) -> Statistic:
@@ -130,24 +133,49 @@ def ranked_statistic(
     `by_class`: its strata are the patients with positive and those with negative cases, as for
     AUC; else, where the metric depends on how frequent positives are, all labelled patients.
     """
-    frame = auc_statistic(cases, arms)
+    frame = replace(auc_statistic(cases, arms), metric=metric)
     if frame.rows is None or cases.label_N is None:
-        return replace(frame, metric=metric)
+        return frame
     label_N = cases.label_N
     folds: list[tuple[Cluster, ...]] = [*split_classes(cases, label_N)]
-    rows = frame.rows
     if not by_class:
-        folds = [
-            (Cluster(np.flatnonzero(~np.isnan(label_N) & (cases.fold_N == k)), cases.patient_N),)
-            for k in np.unique(cases.fold_N)
-        ]
-        rows = Rows([[cluster.patients for cluster in fold] for fold in folds])
+        folds = [(cluster,) for cluster in labelled(cases, label_N)]
+    rows = Rows([[cluster.patients for cluster in fold] for fold in folds])
     kernels: dict[str, list[Kernel]] = {
         arm.name: [RankedKernel(folds, label_N, score_N, functional) for score_N in arm.score_SN]
         for arm in arms
         if arm.score_SN is not None
     }
-    return replace(frame, metric=metric, rows=rows, kernels=kernels)
+    return replace(frame, rows=rows, kernels=kernels)
+
+
+def calibration_statistic(metric: str, cases: Cases, arms: Sequence[Arm]) -> Statistic:
+    """Prepare the calibration error."""
+    frame = replace(auc_statistic(cases, arms), metric=metric)
+    if frame.rows is None or cases.label_N is None:
+        return frame
+    label_N, folds = cases.label_N, labelled(cases, cases.label_N)
+    own = {
+        arm.name: [CalibrationKernel(folds, label_N, score_N) for score_N in arm.score_SN]
+        for arm in arms
+        if arm.score_SN is not None
+    }
+    rows = Rows([(cluster.patients,) for cluster in folds])
+    itself = rows.draw(np.ones((rows.n_patients, 1), np.int64))
+    centres = {
+        arm: float(np.mean([kernel.plain(itself) for kernel in of_seeds]))
+        for arm, of_seeds in own.items()
+    }
+    kernels: dict[str, list[Kernel]] = {arm: [*of_seeds] for arm, of_seeds in own.items()}
+    return replace(frame, rows=rows, kernels=kernels, centres=centres)
+
+
+def labelled(cases: Cases, label_N: Floats) -> list[Cluster]:
+    """The labelled cases of each fold."""
+    return [
+        Cluster(np.flatnonzero(~np.isnan(label_N) & (cases.fold_N == fold)), cases.patient_N)
+        for fold in np.unique(cases.fold_N)
+    ]
 
 
 def froc_statistic(
