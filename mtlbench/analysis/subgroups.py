@@ -35,7 +35,7 @@ Groups = dict[str, Mask]
 
 def subgroups(
     frames: Mapping[str, pd.DataFrame],
-    cases_table: pd.DataFrame,
+    cases_table: pd.DataFrame | None,
     by: Sequence[str],
     *,
     baseline: str | Mapping[str, str],
@@ -49,7 +49,8 @@ def subgroups(
 
     Args:
         frames: as for `compare`.
-        cases_table: `image_id` and the columns named in `by`; empty fields are in no group.
+        cases_table: `image_id` and the columns named in `by`; empty fields are in no group. None:
+            the variables from the predictions alone.
         by: columns, or `lesion_type` (mass, calcification) and `lesion_size` (thirds of the
             cases' lesion area); these two put cases without a lesion into every group.
         baseline: as for `compare`.
@@ -90,7 +91,7 @@ def subgroups(
     return pd.DataFrame(rows, columns=COLUMNS), notes
 
 
-def _groups(cases: Cases, table: pd.DataFrame, variable: str) -> Groups:
+def _groups(cases: Cases, table: pd.DataFrame | None, variable: str) -> Groups:
     if variable == "lesion_type":
         mass_N, calcification_N = (_area(cases, k) > 0 for k in ((1, 2), (3, 4)))
         none_N = ~mass_N & ~calcification_N
@@ -101,8 +102,8 @@ def _groups(cases: Cases, table: pd.DataFrame, variable: str) -> Groups:
         third_N = np.searchsorted(edges, area_N, side="left")
         names = ("smallest third", "middle third", "largest third")
         return {name: (third_N == k) | (area_N == 0) for k, name in enumerate(names)}
-    if variable not in table:
-        known = [name for name in table.columns if name != "image_id"]
+    if table is None or variable not in table or "image_id" not in table:
+        known = [] if table is None else [name for name in table.columns if name != "image_id"]
         raise StudyError(
             f"subgroups: must be {', '.join(DERIVED)} or a column of the cases "
             f"({', '.join(known)}), but got {variable!r}"
