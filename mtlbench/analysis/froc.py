@@ -46,7 +46,10 @@ class Events:
     def per_patient(self, value_EB: Floats) -> Floats:
         """Sums of events' values, P × B."""
         total_PB = np.zeros((len(self.images_P), value_EB.shape[1]))
-        np.add.at(total_PB, self.patient_E, value_EB)
+        if len(value_EB):
+            order_E = np.argsort(self.patient_E, kind="stable")
+            patients, start = np.unique(self.patient_E[order_E], return_index=True)
+            total_PB[patients] = np.add.reduceat(value_EB[order_E], start, axis=0)
         return total_PB
 
 
@@ -92,35 +95,39 @@ class FrocKernel:
         A patient adds lesions found less those expected, and moves the threshold by its false
         positives, as in `ranked.sensitivity_at`; a rate's standard error is √(rate/images).
         """
-        value_B = np.zeros(draw.counts_PB.shape[1])
-        influence_PB = np.zeros_like(draw.count_RB)
+        values, influences = [], []
         for fold, rows in self._folds:
             with np.errstate(divide="ignore", invalid="ignore"):
-                for rate in self._rates:
-                    rate_B, rate_PB = _at_rate(fold, draw.count_RB[rows], rate)
-                    value_B += rate_B
-                    influence_PB[rows] += rate_PB
-        parts = len(self._folds) * len(self._rates)
-        return value_B / parts, influence_PB / parts
+                value_B, influence_PB = _mean_over_rates(fold, draw.count_RB[rows], self._rates)
+            values.append(value_B)
+            influences.append(influence_PB / len(self._folds))
+        return np.asarray(np.mean(values, axis=0)), np.concatenate(influences)
 
     def value(self, draw: Draw) -> Floats:
         """The value alone."""
         return self(draw)[0]
 
 
-def _at_rate(fold: Events, count_PB: Floats, rate: float) -> tuple[Floats, Floats]:
-    """Sensitivity where `rate` false positives per image are accepted, and its influence."""
+def _mean_over_rates(
+    fold: Events, count_PB: Floats, rates: Sequence[float]
+) -> tuple[Floats, Floats]:
+    """Sensitivity where that many false positives per image are accepted, and its influence."""
     x_TB, y_TB, images_B, lesions_B = fold.curve(count_PB)
-    value_B, group_B, part_B = read_curve(x_TB, y_TB, np.full(len(images_B), rate))
-    value_B = np.where(lesions_B > 0, value_B, np.nan)
-    step_B = np.sqrt(rate / images_B)
-    low_B, high_B = np.maximum(rate - step_B, 0), rate + step_B
-    rise_B = read_curve(x_TB, y_TB, high_B)[0] - read_curve(x_TB, y_TB, low_B)[0]
-    above_EB = share_above(fold.group_E, group_B, part_B)
-    found_PB = fold.per_patient(above_EB * fold.lesion_E[:, None])
-    false_PB = fold.per_patient(above_EB * ~fold.lesion_E[:, None])
-    gained_PB = (found_PB - np.multiply.outer(fold.lesions_P, value_B)) / lesions_B
-    # A curve that ends before the rate has no threshold to move, and its end no slope.
-    slope_B = np.where(x_TB.max(axis=0, initial=0) < low_B, 0, rise_B / (high_B - low_B))
-    expected_PB = np.multiply.outer(fold.images_P, np.minimum(rate, x_TB.max(axis=0, initial=0)))
-    return value_B, gained_PB - slope_B * (false_PB - expected_PB) / images_B
+    most_B = x_TB.max(axis=0, initial=0)
+    value_B, moved_B = np.zeros(len(images_B)), np.zeros(len(images_B))
+    weight_EB = np.zeros((len(fold.patient_E), len(images_B)))
+    for rate in rates:
+        height_B, group_B, part_B = read_curve(x_TB, y_TB, np.full(len(images_B), rate))
+        step_B = np.sqrt(rate / images_B)
+        low_B, high_B = np.maximum(rate - step_B, 0), rate + step_B
+        rise_B = read_curve(x_TB, y_TB, high_B)[0] - read_curve(x_TB, y_TB, low_B)[0]
+        # A curve that ends before the rate has no threshold to move.
+        slope_B = np.where(most_B < low_B, 0, rise_B / (high_B - low_B)) / images_B
+        above_EB = share_above(fold.group_E, group_B, part_B)
+        weight_EB += above_EB * np.where(fold.lesion_E[:, None], 1 / lesions_B, -slope_B)
+        value_B += np.where(lesions_B > 0, height_B, np.nan)
+        moved_B += slope_B * np.minimum(rate, most_B)
+    expected_PB = np.multiply.outer(fold.images_P, moved_B)
+    expected_PB -= np.multiply.outer(fold.lesions_P, value_B / lesions_B)
+    n = len(rates)
+    return value_B / n, (fold.per_patient(weight_EB) + expected_PB) / n

@@ -5,7 +5,7 @@ errors that are shared by half. So every true difference is 0.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 
 import numpy as np
@@ -42,8 +42,15 @@ class Setting:
 
     def __str__(self) -> str:
         """For a row of the table."""
-        images = "2–4 images a patient, ρ = .5" if self.clustered else "independent"
-        return f"n = {self.n_cases}, {self.prevalence:.0%} positive, {images}"
+        parts = [f"n = {self.n_cases}", f"{self.prevalence:.0%} positive"]
+        parts += ["2-4 images a patient, rho = .5"] if self.clustered else []
+        parts += [
+            f"{field.name} = {value:g}"
+            for field in fields(self)
+            if field.name in ("auc", "overconfident", "uneven")
+            and (value := getattr(self, field.name)) != field.default
+        ]
+        return ", ".join(parts)
 
 
 def patients(rng: Rng, setting: Setting) -> Indices:
@@ -75,7 +82,9 @@ def scores(rng: Rng, setting: Setting, n_arms: int = 1) -> tuple[Cases, list[Arm
     arms = []
     for k, noise_N in enumerate(_arms_noise(rng, patient_N, setting, n_arms)):
         odds_N = shift * (shift * label_N + noise_N) - shift**2 / 2
-        score_N = special.expit(setting.overconfident * (odds_N + special.logit(setting.prevalence)))
+        score_N = special.expit(
+            setting.overconfident * (odds_N + special.logit(setting.prevalence))
+        )
         arms.append(Arm(f"arm{k}", (0,), score_N[None], None, None))
     return _cases(patient_N, label_N, None), arms
 
