@@ -70,8 +70,10 @@ def coverage(metric: str, setting: Setting, data_sets: int, resamples: int) -> l
     found = [dict(_intervals(metric, setting, resamples, k)) for k in range(data_sets)]
     rows = []
     for method in found[0]:
-        known = [both[method][0] for both in found if both[method][0] is not None]
-        paired = [both[method][1] for both in found if both[method][1] is not None]
+        known, paired = (
+            [side for both in found if (side := both[method][place]) is not None]
+            for place in (0, 1)
+        )
         rows.append(
             Coverage(
                 method,
