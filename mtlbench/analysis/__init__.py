@@ -1,22 +1,32 @@
 """Statistics from `predictions.csv` files: one table in, one table out; see docs/statistics.md."""
 
 from mtlbench.analysis.compare import Comparison, compare
+from mtlbench.analysis.curves import (
+    calibration_curve,
+    dice_profile,
+    froc_band,
+    pr_band,
+    roc_band,
+)
 from mtlbench.analysis.findings import Findings, load_findings
 from mtlbench.analysis.frame import load_predictions
 from mtlbench.analysis.metric import METRICS, find_metric
 from mtlbench.analysis.published import PublishedEntry, load_published, mismatches
-from mtlbench.analysis.roc import roc_band
 
 __all__ = [
     "METRICS",
     "Comparison",
     "Findings",
     "PublishedEntry",
+    "calibration_curve",
     "compare",
+    "dice_profile",
     "find_metric",
+    "froc_band",
     "load_findings",
     "load_predictions",
     "load_published",
     "mismatches",
+    "pr_band",
     "roc_band",
 ]

@@ -1,0 +1,295 @@
+"""Curves with pointwise percentile bands from resampled patients: one loop, five things to draw.
+
+N = cases of one fold, P = patients, T = distinct thresholds, F = points of the curve's grid.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mtlbench.analysis.align import Arm, Cases, align
+from mtlbench.analysis.calibration import N_BINS
+from mtlbench.analysis.findings import Findings
+from mtlbench.analysis.frame import Floats, Indices, Mask
+from mtlbench.analysis.froc import Events, events
+from mtlbench.analysis.ranked import read_curve
+from mtlbench.analysis.resample import Counts, patient_counts
+from mtlbench.errors import DataError
+from mtlbench.metrics import any_lesion
+
+GRID_F = np.linspace(0, 1, 201)
+"""False-positive rates, recalls or Dice at which a curve is read."""
+RATES_F = np.geomspace(0.125, 8, 73)
+"""False positives per image at which FROC is read: twelve in each doubling."""
+ROUNDING = 1e-9
+
+Curve = Callable[[Counts], Floats]
+"""How often each patient is drawn (P) → height at each point of the grid (F), NaN where none."""
+Read = Callable[[Counts, Counts], Floats]
+"""True and false positives at each threshold, from the strictest (T) → heights (F)."""
+
+
+def roc_band(
+    frame: pd.DataFrame, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Sensitivity against false-positive rate, straight between thresholds.
+
+    Args:
+        frame: predictions as for `compare`; the curve is the mean over seeds and folds of the
+            height at each point of the grid, on shared draws of patients.
+        level: of the band at each point by itself, not of the whole curve.
+        resamples: draws of patients; those without both classes are left out.
+        seed: of the draws.
+
+    Returns:
+        Columns `fpr`, `tpr`, `low`, `high`.
+
+    Raises:
+        DataError: where the frame is faulty, has no scores or lacks a class.
+
+    """
+    curves, n_patients = _ranked(frame, _sensitivity, "a ROC curve")
+    tpr_F, low_F, high_F = _band(curves, n_patients, level, resamples, seed)
+    return pd.DataFrame({"fpr": GRID_F, "tpr": tpr_F, "low": low_F, "high": high_F})
+
+
+def pr_band(
+    frame: pd.DataFrame, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Precision against recall; arguments and errors as for `roc_band`.
+
+    The precision at a recall is that of the strictest threshold that reaches it, which is
+    achievable; the area below is scikit-learn's average precision.
+
+    Returns:
+        Columns `recall`, `precision`, `low`, `high`.
+
+    """
+    curves, n_patients = _ranked(frame, _precision, "a precision-recall curve")
+    precision_F, low_F, high_F = _band(curves, n_patients, level, resamples, seed)
+    return pd.DataFrame({"recall": GRID_F, "precision": precision_F, "low": low_F, "high": high_F})
+
+
+def calibration_curve(
+    frame: pd.DataFrame, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Fraction of positives against mean score in ten bins of equal width.
+
+    Numerators and denominators of a bin are means over seeds; its band is of the fraction.
+    Arguments as for `roc_band`; resamples without a case in the bin are left out.
+
+    Returns:
+        Columns `score`, `fraction`, `low`, `high` and `n`, the cases in the bin (a mean over
+        seeds); bins without a case are left out.
+
+    Raises:
+        DataError: where the frame is faulty or has no scores.
+
+    """
+    cases, arm = _aligned(frame, "a calibration curve")
+    assert arm.score_SN is not None
+    assert cases.label_N is not None
+    used_N = ~np.isnan(cases.label_N)
+    score_SN, label_N = arm.score_SN[:, used_N], cases.label_N[used_N]
+    bin_SN = np.minimum((score_SN * N_BINS).astype(int), N_BINS - 1)
+    member_FSN = bin_SN == np.arange(N_BINS)[:, None, None]
+    n_FN, positive_FN, score_FN = (
+        (member_FSN * each).mean(axis=1) for each in (1, label_N, score_SN)
+    )
+    there_F = n_FN.any(axis=1)
+    n_patients, patient_N = len(cases.patients), cases.patient_N[used_N]
+    n_FP, positive_FP = (
+        _per_patient(value_FN[there_F], patient_N, n_patients) for value_FN in (n_FN, positive_FN)
+    )
+    fraction_F, low_F, high_F = _band(
+        [_Ratio(positive_FP, n_FP)], n_patients, level, resamples, seed
+    )
+    n_F = n_FN.sum(axis=1)[there_F]
+    mean_F = score_FN.sum(axis=1)[there_F] / n_F
+    return pd.DataFrame(
+        {"score": mean_F, "fraction": fraction_F, "low": low_F, "high": high_F, "n": n_F}
+    )
+
+
+def dice_profile(
+    frame: pd.DataFrame, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Fraction of the images with a lesion whose Dice, any lesion against healthy, is ≥ t.
+
+    The fraction is a mean over seeds. Arguments as for `roc_band`; resamples without an image with
+    a lesion are left out.
+
+    Returns:
+        Columns `dice` (t), `fraction`, `low`, `high`.
+
+    Raises:
+        DataError: where the frame is faulty, has no masks or no image has a lesion.
+
+    """
+    cases, (arm,) = align({"predictions": frame}, scores=False)
+    if arm.pred_SNK is None or arm.both_SNK is None or cases.true_NK is None:
+        raise DataError("the Dice of images needs masks")
+    true_N = any_lesion(cases.true_NK, cases.true_NK, cases.true_NK)[0]
+    used_N = true_N > 0
+    if not used_N.any():
+        raise DataError("the Dice of images needs an image with a lesion")
+    counts = [
+        any_lesion(cases.true_NK[used_N], pred_NK[used_N], both_NK[used_N])
+        for pred_NK, both_NK in zip(arm.pred_SNK, arm.both_SNK, strict=True)
+    ]
+    dice_SN = np.array([2 * both_N / (true_N + pred_N) for true_N, pred_N, both_N in counts])
+    reached_FN = (dice_SN >= GRID_F[:, None, None] - ROUNDING).mean(axis=1)
+    n_patients, patient_N = len(cases.patients), cases.patient_N[used_N]
+    reached_FP, images_1P = (
+        _per_patient(value_FN, patient_N, n_patients)
+        for value_FN in (reached_FN, np.ones((1, len(patient_N))))
+    )
+    fraction_F, low_F, high_F = _band(
+        [_Ratio(reached_FP, images_1P)], n_patients, level, resamples, seed
+    )
+    return pd.DataFrame({"dice": GRID_F, "fraction": fraction_F, "low": low_F, "high": high_F})
+
+
+def froc_band(
+    frame: pd.DataFrame,
+    findings: Findings,
+    *,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Sensitivity to lesions against mean false positives per image with a mask.
+
+    Arguments as for `roc_band`, and the findings of the same runs; resamples without a lesion are
+    left out.
+
+    Returns:
+        Columns `false_positives`, `sensitivity`, `low`, `high`.
+
+    Raises:
+        DataError: where a table is faulty, or there are no findings or no lesions in a fold.
+
+    """
+    cases, (arm,) = align({"predictions": frame}, scores=False, findings={"predictions": findings})
+    if arm.findings is None or cases.true_NK is None:
+        raise DataError("a FROC curve needs lesions with hits, and masks")
+    curves: list[Curve] = []
+    masked_N = ~np.isnan(cases.true_NK[:, 0])
+    for fold in np.unique(cases.fold_N):
+        used_N = masked_N & (cases.fold_N == fold)
+        patients_P = np.unique(cases.patient_N[used_N])
+        for one in arm.seeds:
+            found = events(cases, arm.findings, one, used_N, patients_P)
+            curves.append(_Found(found, patients_P))
+    sensitivity_F, low_F, high_F = _band(curves, len(cases.patients), level, resamples, seed)
+    if np.isnan(sensitivity_F).any():
+        raise DataError("a FROC curve needs a lesion in the test set (in every fold)")
+    return pd.DataFrame(
+        {"false_positives": RATES_F, "sensitivity": sensitivity_F, "low": low_F, "high": high_F}
+    )
+
+
+def _band(
+    curves: Sequence[Curve], n_patients: int, level: float, resamples: int, seed: int
+) -> tuple[Floats, Floats, Floats]:
+    """Mean curve of the test set itself, and its band; NaN where the test set has none."""
+
+    def mean_curve(count_P: Counts) -> Floats:
+        return np.asarray(np.mean([curve(count_P) for curve in curves], axis=0))
+
+    value_F = mean_curve(np.ones(n_patients, np.int64))
+    if np.isnan(value_F).any():
+        return value_F, value_F, value_F
+    value_BF = [
+        mean_curve(count_P)
+        for counts_PB in patient_counts(n_patients, resamples, seed)
+        for count_P in counts_PB.T
+    ]
+    low_F, high_F = np.nanquantile(value_BF, ((1 - level) / 2, (1 + level) / 2), axis=0)
+    return value_F, low_F, high_F
+
+
+def _aligned(frame: pd.DataFrame, what: str) -> tuple[Cases, Arm]:
+    cases, (arm,) = align({"predictions": frame}, masks=False)
+    if arm.score_SN is None or cases.label_N is None:
+        raise DataError(f"{what} needs scores and labels")
+    return cases, arm
+
+
+def _ranked(frame: pd.DataFrame, read: Read, what: str) -> tuple[list[Curve], int]:
+    """Give a curve for each seed and fold, and the number of patients."""
+    cases, arm = _aligned(frame, what)
+    assert arm.score_SN is not None
+    assert cases.label_N is not None
+    curves: list[Curve] = []
+    for fold in np.unique(cases.fold_N):
+        used_N = (cases.fold_N == fold) & ~np.isnan(cases.label_N)
+        if len(np.unique(cases.label_N[used_N])) < 2:
+            raise DataError(f"{what} needs positive and negative cases (in every fold)")
+        curves += [
+            _Ranked(cases.patient_N[used_N], cases.label_N[used_N] == 1, score_N[used_N], read)
+            for score_N in arm.score_SN
+        ]
+    return curves, len(cases.patients)
+
+
+class _Ranked:
+    """One seed and fold: what is read from the positives above each threshold."""
+
+    def __init__(self, patient_N: Indices, positive_N: Mask, score_N: Floats, read: Read) -> None:
+        order = np.argsort(-score_N, kind="stable")
+        self._patient_N, self._positive_N = patient_N[order], positive_N[order]
+        self._last_T = np.flatnonzero(np.append(np.diff(score_N[order]) < 0, True))
+        self._read = read
+
+    def __call__(self, count_P: Counts) -> Floats:
+        count_N = count_P[self._patient_N]
+        true_T = np.cumsum(count_N * self._positive_N)[self._last_T]
+        false_T = np.cumsum(count_N * ~self._positive_N)[self._last_T]
+        if true_T[-1] == 0 or false_T[-1] == 0:
+            return np.full(GRID_F.size, np.nan)
+        return self._read(true_T, false_T)
+
+
+def _sensitivity(true_T: Counts, false_T: Counts) -> Floats:
+    tpr_T, fpr_T = np.append(0, true_T) / true_T[-1], np.append(0, false_T) / false_T[-1]
+    return np.asarray(np.interp(GRID_F, fpr_T, tpr_T))
+
+
+def _precision(true_T: Counts, false_T: Counts) -> Floats:
+    drawn_T = true_T + false_T > 0
+    true_T, false_T = true_T[drawn_T], false_T[drawn_T]
+    reached_F = np.searchsorted(true_T / true_T[-1], GRID_F - ROUNDING)
+    return np.asarray((true_T / (true_T + false_T))[reached_F])
+
+
+class _Ratio:
+    """Ratio of sums over the drawn patients."""
+
+    def __init__(self, top_FP: Floats, bottom_FP: Floats) -> None:
+        self._top_FP, self._bottom_FP = top_FP, bottom_FP
+
+    def __call__(self, count_P: Counts) -> Floats:
+        bottom_F = self._bottom_FP @ count_P
+        return self._top_FP @ count_P / np.where(bottom_F > 0, bottom_F, np.nan)
+
+
+class _Found:
+    """One seed and fold: lesions found at each rate of false positives."""
+
+    def __init__(self, found: Events, patients_P: Indices) -> None:
+        self._found, self._patients_P = found, patients_P
+
+    def __call__(self, count_P: Counts) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            x_T1, y_T1, _, lesions_1 = self._found.curve(count_P[self._patients_P, None])
+        if lesions_1[0] == 0:
+            return np.full(RATES_F.size, np.nan)
+        x_TF, y_TF = (np.repeat(v_T1, RATES_F.size, axis=1) for v_T1 in (x_T1, y_T1))
+        return read_curve(x_TF, y_TF, RATES_F)[0]
+
+
+def _per_patient(value_FN: Floats, patient_N: Indices, n_patients: int) -> Floats:
+    """Sums over the cases of each patient, F × P."""
+    return np.array([np.bincount(patient_N, value_N, n_patients) for value_N in value_FN])
