@@ -143,12 +143,13 @@ def _seeds(table: pd.DataFrame, name: str) -> Seeds:
         table = table[table["split"] == "test"]
     if table.empty:
         raise DataError(f"arm {name!r}: no test cases (no row with split = test)")
-    folds = table.groupby(["seed", "patient_id"])["fold"].nunique()
-    if (folds > 1).any():
-        ids = _some(folds[folds > 1].index.get_level_values("patient_id"))
+    pairs = table[["seed", "patient_id", "fold"]].drop_duplicates()
+    again = pairs.loc[pairs.duplicated(["seed", "patient_id"]), "patient_id"]
+    if not again.empty:
+        ids = _some(set(again))
         raise DataError(f"arm {name!r}: a patient must be in the test set of one fold only: {ids}")
-    ordered = table.sort_values(["patient_id", "image_id"], kind="stable")
-    return dict(iter(ordered.groupby("seed", sort=True)))
+    keys = [table[column].to_numpy(str) for column in ("image_id", "patient_id")]
+    return dict(iter(table.iloc[np.lexsort(keys)].groupby("seed", sort=True)))
 
 
 def _same_cases(first: pd.DataFrame, other: pd.DataFrame, origin: str, name: str) -> None:

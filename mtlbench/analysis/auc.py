@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mtlbench.analysis.align import Cases
 from mtlbench.analysis.frame import Floats, Indices
-from mtlbench.analysis.resample import Counts, Draw, Rows
+from mtlbench.analysis.resample import Counts, Draw, Rows, pick
 
 Number = TypeVar("Number", np.int64, np.float64)
 
@@ -66,14 +66,14 @@ class _Order:
     not_above_n: Indices | None
     """How many score lower or the same; None where no score is tied."""
 
-    def twice_below(self, counts_PB: Counts) -> Counts:
-        """Twice the drawn cases of the other class that score lower (ties half), n × B."""
-        below_nB = np.empty((len(self.sorted_patient_n) + 1, counts_PB.shape[1]), np.int64)
-        below_nB[0] = 0
-        np.cumsum(counts_PB[self.sorted_patient_n], axis=0, out=below_nB[1:])
-        twice_nB = below_nB[self.below_n]
-        twice_nB += twice_nB if self.not_above_n is None else below_nB[self.not_above_n]
-        return twice_nB
+    def twice_below(self, counts_PB: Counts) -> tuple[Counts, Counts]:
+        """Twice the drawn cases of the other class that score lower (ties half), n × B; all, B."""
+        below_Bn = np.empty((counts_PB.shape[1], len(self.sorted_patient_n) + 1), np.int64)
+        below_Bn[:, 0] = 0
+        np.cumsum(pick(counts_PB, self.sorted_patient_n).T, axis=1, out=below_Bn[:, 1:])
+        twice_nB = pick(below_Bn.T, self.below_n)
+        twice_nB += twice_nB if self.not_above_n is None else pick(below_Bn.T, self.not_above_n)
+        return twice_nB, below_Bn[:, -1]
 
 
 def _order(cluster: Cluster, other: Cluster, score_N: Floats) -> _Order:
@@ -84,6 +84,14 @@ def _order(cluster: Cluster, other: Cluster, score_N: Floats) -> _Order:
     )
     tied = bool((below_n != not_above_n).any())
     return _Order(other.patient_n[order], below_n, not_above_n if tied else None)
+
+
+def _rising(cluster: Cluster, other: Cluster, score_N: Floats) -> tuple[Indices, _Order]:
+    """Patients of the cases by rising score, and their order: memory is read from end to end."""
+    up = _order(cluster, other, score_N)
+    rank_n = np.argsort(up.below_n, kind="stable")
+    not_above_n = None if up.not_above_n is None else up.not_above_n[rank_n]
+    return cluster.patient_n[rank_n], _Order(up.sorted_patient_n, up.below_n[rank_n], not_above_n)
 
 
 Fold = tuple[Cluster, Cluster]
@@ -111,6 +119,7 @@ class AucKernel:
         self._folds = [
             (one, two, _order(one, two, score_N), _order(two, one, score_N)) for one, two in folds
         ]
+        self._rising = [_rising(one, two, score_N) for one, two in folds]
 
     def __call__(self, draw: Draw) -> tuple[Floats, Floats]:
         """AUC (B) and influence (R × B); NaN where a class is not drawn.
@@ -127,14 +136,14 @@ class AucKernel:
         for positive, negative, up, down in self._folds:
             middle = start + len(positive.patients)
             stop = middle + len(negative.patients)
-            count_RB = draw.count_RB[start:middle]
-            twice_U = positive.per_patient(up.twice_below(draw.counts_PB))
-            twice_L = negative.per_patient(down.twice_below(draw.counts_PB))
-            M_B = positive.size @ count_RB
-            N_B = negative.size @ draw.count_RB[middle:stop]
+            twice_nB, N_B = up.twice_below(draw.counts_PB)
+            twice_U = positive.per_patient(twice_nB)
+            twice_nB, M_B = down.twice_below(draw.counts_PB)
+            twice_L = negative.per_patient(twice_nB)
             with np.errstate(divide="ignore", invalid="ignore"):
                 scale_B = 0.5 / (M_B * N_B)
-                auc_B = np.einsum("rb,rb->b", count_RB, twice_U) * scale_B
+                wins_B = np.einsum("rb,rb->b", draw.count_RB[start:middle], twice_U)
+                auc_B = 0.5 * wins_B / (M_B * N_B)  # as in `value`, to the bit
                 np.multiply(twice_U, scale_B, out=influence_RB[start:middle])
                 np.multiply(twice_L, -scale_B, out=influence_RB[middle:stop])
                 influence_RB[start:middle] -= positive.own(auc_B / M_B)
@@ -147,14 +156,10 @@ class AucKernel:
     def value(self, draw: Draw) -> Floats:
         """AUC alone (B): the negatives' placements are not needed."""
         value_B = np.zeros(draw.counts_PB.shape[1])
-        start = 0
-        for positive, negative, up, _ in self._folds:
-            middle = start + len(positive.patients)
-            stop = middle + len(negative.patients)
-            count_RB = draw.count_RB[start:middle]
-            twice_U = positive.per_patient(up.twice_below(draw.counts_PB))
-            pairs_B = (positive.size @ count_RB) * (negative.size @ draw.count_RB[middle:stop])
+        for patient_n, up in self._rising:
+            counts_nB = pick(draw.counts_PB, patient_n)
+            twice_nB, N_B = up.twice_below(draw.counts_PB)
+            pairs_B = counts_nB.sum(axis=0) * N_B
             with np.errstate(divide="ignore", invalid="ignore"):
-                value_B += 0.5 * np.einsum("rb,rb->b", count_RB, twice_U) / pairs_B
-            start = stop
+                value_B += 0.5 * np.einsum("nb,nb->b", counts_nB, twice_nB) / pairs_B
         return value_B / len(self._folds)

@@ -51,7 +51,7 @@ class CalibrationKernel:
     def plain(self, draw: Draw) -> Floats:
         """The error with its bias (B): what it is where the drawn cases are all there are."""
         errors = [
-            np.abs(gap_KP @ draw.count_RB[rows]).sum(axis=0) / (n_P @ draw.count_RB[rows])
+            np.abs(gap_KP @ draw.count_RB[rows]).sum(axis=0) / _some(n_P @ draw.count_RB[rows])
             for (gap_KP, n_P), rows in zip(self._folds, draw.rows.strata, strict=True)
         ]
         return np.asarray(np.mean(errors, axis=0))
@@ -70,10 +70,15 @@ def _sums(cluster: Cluster, label_N: Floats, score_N: Floats) -> tuple[Floats, F
 
 def _variance(gap_KP: Floats, n_P: Floats, count_PB: Floats) -> Floats:
     """Of each bin's error, by the spread of the patients around it, K × B."""
-    n_B = n_P @ count_PB
+    n_B = _some(n_P @ count_PB)
     mean_KB = gap_KP @ count_PB / n_B
     square_KB = gap_KP**2 @ count_PB - 2 * mean_KB * ((gap_KP * n_P) @ count_PB)
     return np.maximum(square_KB + mean_KB**2 * (n_P**2 @ count_PB), 0) / n_B**2
+
+
+def _some(n_B: Floats) -> Floats:
+    """Numbers of cases; NaN where none is drawn."""
+    return np.where(n_B > 0, n_B, np.nan)
 
 
 def _excess(gap_KB: Floats, variance_KB: Floats) -> Floats:

@@ -59,8 +59,8 @@ def pr_band(
 ) -> pd.DataFrame:
     """Precision against recall; arguments and errors as for `roc_band`.
 
-    The precision at a recall is that of the strictest threshold that reaches it, which is
-    achievable; the area below is scikit-learn's average precision.
+    The precision at a recall is that of the strictest threshold that reaches it and finds a
+    positive, which is achievable; the area below is scikit-learn's average precision.
 
     Returns:
         Columns `recall`, `precision`, `low`, `high`.
@@ -80,8 +80,8 @@ def calibration_curve(
     Arguments as for `roc_band`; resamples without a case in the bin are left out.
 
     Returns:
-        Columns `score`, `fraction`, `low`, `high` and `n`, the cases in the bin (a mean over
-        seeds); bins without a case are left out.
+        Columns `bin` (its lower edge), `score`, `fraction`, `low`, `high` and `n`, the cases in
+        the bin (a mean over seeds); bins without a case are left out.
 
     Raises:
         DataError: where the frame is faulty or has no scores.
@@ -107,9 +107,9 @@ def calibration_curve(
     )
     n_F = n_FN.sum(axis=1)[there_F]
     mean_F = score_FN.sum(axis=1)[there_F] / n_F
-    return pd.DataFrame(
-        {"score": mean_F, "fraction": fraction_F, "low": low_F, "high": high_F, "n": n_F}
-    )
+    edge_F = np.flatnonzero(there_F) / N_BINS
+    band = {"fraction": fraction_F, "low": low_F, "high": high_F}
+    return pd.DataFrame({"bin": edge_F, "score": mean_F, **band, "n": n_F})
 
 
 def dice_profile(
@@ -260,7 +260,8 @@ def _sensitivity(true_T: Counts, false_T: Counts) -> Floats:
 def _precision(true_T: Counts, false_T: Counts) -> Floats:
     drawn_T = true_T + false_T > 0
     true_T, false_T = true_T[drawn_T], false_T[drawn_T]
-    reached_F = np.searchsorted(true_T / true_T[-1], GRID_F - ROUNDING)
+    wanted_F = np.maximum(GRID_F, 1 / true_T[-1])  # with no positive found there is no recall
+    reached_F = np.searchsorted(true_T / true_T[-1], wanted_F - ROUNDING)
     return np.asarray((true_T / (true_T + false_T))[reached_F])
 
 
@@ -283,7 +284,8 @@ class _Found:
 
     def __call__(self, count_P: Counts) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
-            x_T1, y_T1, _, lesions_1 = self._found.curve(count_P[self._patients_P, None])
+            count_P1 = count_P[self._patients_P, None].astype(float)
+            x_T1, y_T1, _, lesions_1 = self._found.curve(count_P1)
         if lesions_1[0] == 0:
             return np.full(RATES_F.size, np.nan)
         x_TF, y_TF = (np.repeat(v_T1, RATES_F.size, axis=1) for v_T1 in (x_T1, y_T1))

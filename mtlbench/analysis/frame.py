@@ -93,6 +93,8 @@ def refuse(
 
 
 def _empty(column: "pd.Series[Any]") -> "pd.Series[bool]":
+    if pd.api.types.is_numeric_dtype(column):
+        return column.isna()
     return column.isna() | column.astype(str).str.strip().isin(["", "nan", "NaN"])
 
 

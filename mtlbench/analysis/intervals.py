@@ -178,10 +178,11 @@ def _by_quantiles(
     if 2 * value_B.size < estimate.value_B.size or value_B[0] == value_B[-1]:
         return None
     low, high = np.quantile(value_B, tails)
-    # Where 0 stands among the resamples, by the line that `np.quantile` draws through them.
-    at_zero = float(np.interp(0, value_B, np.linspace(0, 1, value_B.size)))
-    tail = tail_of(at_zero) if 0 < at_zero < 1 else at_zero
-    p = max(2 * min(tail, 1 - tail), 1 / (estimate.value_B.size + 1))
+    # Where 0 stands by the line that `np.quantile` draws through them; resamples of 0 are a step.
+    places = np.linspace(0, 1, value_B.size)
+    ends = np.interp(0, value_B, places), 1 - np.interp(0, -value_B[::-1], places)
+    upper, lower = (tail_of(at) if 0 < at < 1 else at for at in map(float, ends))
+    p = min(max(2 * min(upper, 1 - lower), 1 / (estimate.value_B.size + 1)), 1.0)
     return Interval(scale.clipped(float(low)), scale.clipped(float(high)), p)
 
 

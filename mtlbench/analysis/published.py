@@ -4,13 +4,15 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from mtlbench.config import Fraction, Positive, Strict, faults
 from mtlbench.errors import StudyError
 
+REGISTRY = "published.toml"
+"""The registry's file here; a user's own takes this name in the results folder of a study."""
 PROTOCOL = (
     "dataset",
     "version",
@@ -29,15 +31,30 @@ class PublishedRow(Strict):
     """One number: a model or strategy, a metric, and the uncertainty that the source states."""
 
     name: str
-    metric: Literal["auc", "dice"]
+    metric: Literal["auc", "dice", "dice_lesions", "dice_any", "dice_image"]
     value: Fraction
     low: Fraction | None = None
+    """Of a 95 % interval, with `high`."""
     high: Fraction | None = None
     sd: Fraction | None = None
     sd_of: str | None = None
+    """What varies: test cases (one word of `against.CASES`), or seeds, folds, configurations."""
     n: Positive | None = None
+    """How many of them."""
     n_positive: Positive | None = None
     n_negative: Positive | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """An interval has two limits around the value, a test set two classes."""
+        if (self.low is None) != (self.high is None):
+            raise ValueError("low and high must come together")
+        low, high = self.low or 0.0, 1.0 if self.high is None else self.high
+        if not low <= self.value <= high or low == high:
+            raise ValueError(f"value must lie between low and high, but they are {low} and {high}")
+        if (self.n_positive is None) != (self.n_negative is None):
+            raise ValueError("n_positive and n_negative must come together")
+        return self
 
 
 class PublishedEntry(Strict):
@@ -72,8 +89,8 @@ def load_published(extra: Path | None = None) -> dict[str, PublishedEntry]:
         StudyError: where `extra` is not such a file, with a line per fault.
 
     """
-    registry = resources.files("mtlbench.analysis").joinpath("published.toml")
-    entries = _parse(registry.read_text(encoding="utf-8"), "published.toml")
+    registry = resources.files("mtlbench.analysis").joinpath(REGISTRY)
+    entries = _parse(registry.read_text(encoding="utf-8"), REGISTRY)
     if extra is not None:
         try:
             text = extra.read_text(encoding="utf-8")
@@ -97,8 +114,8 @@ def _parse(text: str, where: str) -> dict[str, PublishedEntry]:
         raise StudyError("\n".join(f"{where}: {line}" for line in faults(error))) from None
 
 
-def mismatches(entry: PublishedEntry, protocol: Mapping[str, str]) -> list[str]:
-    """Say why a published number is not comparable with ours; empty where it is.
+def mismatches(entry: PublishedEntry, protocol: Mapping[str, str]) -> dict[str, str]:
+    """Say why a published number is not comparable with ours: field → why; empty where it is.
 
     Args:
         entry: of the registry.
@@ -107,10 +124,9 @@ def mismatches(entry: PublishedEntry, protocol: Mapping[str, str]) -> list[str]:
             without regard to case.
 
     """
-    lines = []
+    reasons = {}
     for field in PROTOCOL:
         theirs, ours = getattr(entry, field), protocol.get(field)
         if (theirs or "").casefold() != (ours or "").casefold():
-            there, here = theirs or "not stated", ours or "not stated"
-            lines.append(f"{field}: {there} in the paper, {here} here")
-    return lines
+            reasons[field] = f"{theirs or 'not stated'} in the paper, {ours or 'not stated'} here"
+    return reasons

@@ -206,8 +206,9 @@ class _Context:
         found = self.bootstrap(metric, contrast)
         rows, _ = comparison_rows(metric, contrast, self.arms, self.bases, found, self.rules)
         names = {"difference": "interaction", "low": "interaction_low", "high": "interaction_high"}
+        kept = (*names, "p", "reliable")
         return {
-            row["arm"]: {names.get(key, key): row.get(key) for key in (*names, "p", "reliable")}
+            row["arm"]: {names.get(key, key): row[key] for key in kept if key in row}
             for row in rows
         }
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from mtlbench.bench import prepare, study
+from mtlbench.bench import bootstrap, prepare, study
 from mtlbench.bench.measure import Result, Row
 
 BENCHES: dict[str, Callable[[], Result]] = {
+    "bootstrap": bootstrap.run,
     "prepare": prepare.run,
     "study": study.run,
 }

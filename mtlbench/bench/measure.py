@@ -28,8 +28,8 @@ class Row(NamedTuple):
         if self.value is None or self.bar is None:
             return None
         if self.better == "higher":
-            return self.value >= self.bar - noise
-        return self.value <= self.bar + noise
+            return self.value >= self.bar * (1 - noise)
+        return self.value <= self.bar * (1 + noise)
 
 
 class Result(NamedTuple):

@@ -19,8 +19,9 @@ from mtlbench.bench.measure import Result, Row
 from mtlbench.config import load_study
 from mtlbench.records import RunFolder, write_csv, write_json
 from mtlbench.study.ablation import Ablation
+from mtlbench.study.cells import expand
 from mtlbench.study.data import load_data
-from mtlbench.study.design import build_design, expand
+from mtlbench.study.design import build_design
 from mtlbench.study.driver import Driver
 from mtlbench.study.executors import Ended
 from mtlbench.study.listeners import Listeners

@@ -11,13 +11,13 @@ from mtlbench.errors import StudyError
 
 EXAMPLE = "Example: mtlbench bench prepare --json"
 PACKAGES = (
-    "mtlbench", "optuna", "numpy", "scipy", "imagecodecs", "pydicom", "opencv-python-headless",
-    "pylibjpeg-libjpeg",
+    "mtlbench", "optuna", "numpy", "pandas", "scipy", "scikit-learn", "imagecodecs", "pydicom",
+    "opencv-python-headless", "pylibjpeg-libjpeg",
 )  # fmt: skip
 
 
 def bench(
-    name: Annotated[str, typer.Argument(help="What to measure: prepare or study.")],
+    name: Annotated[str, typer.Argument(help="What to measure: bootstrap, prepare or study.")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
 ) -> None:
     """Time parts of mtlbench against the same work by other means, in turn in one run."""

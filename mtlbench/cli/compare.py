@@ -8,10 +8,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mtlbench.cli.published import Registry, against_table, chosen, protocol_of
 from mtlbench.errors import StudyError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mtlbench.analysis import Findings
 
 EXAMPLE = (
     "Example: mtlbench compare cls=a/predictions.csv joint=b/predictions.csv "
@@ -28,31 +31,114 @@ def compare(
     level: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
     resamples: Annotated[int, typer.Option(min=100)] = 10_000,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    published: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Set against this published entry (repeatable)."),
+    ] = None,
+    registry: Registry = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=VALUE", help="Of these predictions (repeatable)."),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="Of all intervals: studentised, bca or percentile; default: by metric."),
+    ] = None,
+    adjust: Annotated[str, typer.Option(help="p over the arms: holm, or bh to explore.")] = "holm",
+    margin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METRIC=M", help="Non-inferiority margin (repeatable)."),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Also within groups of --cases (repeatable)."),
+    ] = None,
+    cases: Annotated[
+        Path | None, typer.Option(metavar="cases.csv", help="Where the groups of --by stand.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
 ) -> None:
     """Estimate metrics with patient-clustered intervals, and compare on the same patients."""
     from mtlbench import analysis
-    from mtlbench.analysis.frame import load_predictions
+    from mtlbench.analysis.against import against_entry
 
-    frames = {name: load_predictions(path) for name, path in _pairs(predictions).items()}
+    entries, ours = chosen(published or [], registry), protocol_of(protocol or [])
+    paths = _pairs(predictions)
+    frames = {name: analysis.load_predictions(path) for name, path in paths.items()}
+    metrics = tuple(metric or ["auc"])
+    settings: dict[str, Any] = {"level": level, "resamples": resamples, "seed": seed}
+    settings |= {"metrics": metrics, "adjust": adjust}
     result = analysis.compare(
-        frames, baseline=baseline, metrics=tuple(metric or ["auc"]), level=level,
-        resamples=resamples, seed=seed,
-    )  # fmt: skip
+        frames,
+        baseline=baseline,
+        method=method,
+        margins=_margins(margin or []),
+        findings=_findings(paths, metrics),
+        **settings,
+    )
+    tables = {"estimates": result.estimates, "comparisons": result.comparisons}
+    warnings = result.warnings
+    if by:
+        tables["subgroups"], more = _within_groups(frames, by, cases, baseline, settings)
+        warnings = [*warnings, *more]
+    rows: list[dict[Any, Any]] = result.estimates.to_dict("records")
+    beside = [row for entry in entries for row in against_entry(rows, entry, ours)]
     if as_json:
-        tables = {"estimates": result.estimates, "comparisons": result.comparisons}
         data: dict[str, Any] = {
             name: json.loads(table.to_json(orient="records", double_precision=15))
             for name, table in tables.items()
         }
-        print(json.dumps(data | {"warnings": result.warnings}, indent=2))
+        data |= {"published": beside} if published else {}
+        print(json.dumps(data | {"warnings": warnings}, indent=2))
         return
     console = Console()
-    for title, table in (("Estimates", result.estimates), ("Differences", result.comparisons)):
+    titles = {"estimates": "Estimates", "comparisons": "Differences", "subgroups": "Subgroups"}
+    for name, table in tables.items():
         if len(table):
-            console.print(_rich_table(title, table))
-    for warning in result.warnings:
+            console.print(_rich_table(titles[name], table))
+    if beside:
+        console.print(against_table(beside))
+    for warning in warnings:
         Console(stderr=True).print(f"note: {warning}", highlight=False, soft_wrap=True)
+
+
+def _margins(items: list[str]) -> dict[str, float]:
+    margins = {}
+    for item in items:
+        name, _, number = item.partition("=")
+        try:
+            margins[name] = float(number)
+        except ValueError:
+            raise StudyError(f"--margin must be METRIC=NUMBER, but got {item!r}") from None
+    return margins
+
+
+def _findings(paths: dict[str, Path], metrics: tuple[str, ...]) -> "dict[str, Findings]":
+    """Read lesions.csv and candidates.csv beside the predictions, if a metric needs them."""
+    from mtlbench.analysis import find_metric, load_findings
+
+    if all(find_metric(metric).needs != "findings" for metric in metrics):
+        return {}
+    found = {name: load_findings(path) for name, path in paths.items()}
+    return {name: findings for name, findings in found.items() if findings is not None}
+
+
+def _within_groups(
+    frames: "dict[str, pd.DataFrame]",
+    by: list[str],
+    cases: Path | None,
+    baseline: str | None,
+    settings: dict[str, Any],
+) -> "tuple[pd.DataFrame, list[str]]":
+    from mtlbench.analysis.frame import read_table
+    from mtlbench.analysis.subgroups import DERIVED, subgroups
+
+    if baseline is None:
+        raise StudyError("--by needs --baseline: it asks whether a difference depends on the group")
+    if cases is None and not {*by} <= {*DERIVED}:
+        raise StudyError(f"--by needs --cases, unless it is {' or '.join(DERIVED)}")
+    table = None if cases is None else read_table(cases)
+    return subgroups(frames, table, by, baseline=baseline, **settings)
 
 
 def _pairs(items: list[str]) -> dict[str, Path]:
@@ -68,9 +154,11 @@ def _pairs(items: list[str]) -> dict[str, Path]:
 
 
 def _rich_table(title: str, frame: "pd.DataFrame") -> Table:
-    columns = ["arm", "baseline", "metric", "value", "difference", "low", "high", "p", "p_adjusted"]
-    columns += ["n_patients", "n_cases", "n_positive", "method"]
-    shown = [column for column in columns if column in frame]
+    columns = ["variable", "group", "arm", "baseline", "metric", "value", "difference"]
+    columns += ["interaction", "low", "high", "interaction_low", "interaction_high", "p"]
+    columns += ["p_adjusted", "margin", "p_noninferior", "n_patients", "n_cases", "n_positive"]
+    columns += ["method"]
+    shown = [column for column in columns if column in frame and frame[column].notna().any()]
     table = Table(*shown, title=title)
     for row in frame[shown].itertuples(index=False):
         table.add_row(*(_cell(value) for value in row))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
 
@@ -59,14 +58,12 @@ def init(name: Annotated[str, typer.Argument(help="A shipped study.")]) -> None:
 @app.command(epilog="Example: mtlbench study check my-study.toml")
 def check(study: StudyName, as_json: Json = False) -> None:
     """Validate a study file and print every fault with its dotted key; nothing is run."""
-    from mtlbench.config import load_study
-    from mtlbench.study.design import expand
+    from mtlbench.study.cells import read_study
     from mtlbench.study.shipped import find_study
 
     path = find_study(study)
     try:
-        loaded = load_study(path)
-        cells = expand(loaded, str(path))
+        loaded, cells = read_study(path)
     except StudyError as error:
         if as_json:
             print(json.dumps({"cells": 0, "faults": str(error).splitlines()}, indent=2))
@@ -126,6 +123,7 @@ def run(
     """Compute what a study lacks and draw its report; go on where an earlier run was stopped."""
     from mtlbench.report import build
     from mtlbench.study.executors import EXECUTORS, is_elsewhere
+    from mtlbench.study.outlook import outlook
     from mtlbench.study.session import Options, choose_devices, drive
     from mtlbench.study.status import status as read_status
     from mtlbench.study.trackers import TRACKERS
@@ -138,6 +136,8 @@ def run(
         _print_plan(_plan(session, device), session.folder, as_json)
         return
     console = Console(stderr=True)
+    if warning := outlook(session.study, session.design, session.data)["warning"]:
+        print(f"warning: {warning}", file=sys.stderr)
     resources = session.study.resources
     slots = choose_devices(
         device, jobs, resources.threads, resources.gpus_per_run, elsewhere=is_elsewhere(executor)
@@ -150,6 +150,8 @@ def run(
     if as_json:
         print(json.dumps(outcome, indent=2))
     elif report is not None:
+        from rich.markdown import Markdown
+
         _print_failures(outcome)
         first_table = (report / "table.md").read_text(encoding="utf-8").split("\n## ")[1]
         Console().print(Markdown("## " + first_table))
@@ -212,14 +214,19 @@ def _counts(session: "Session") -> dict[str, Any]:
 
 def _plan(session: "Session", device: str) -> dict[str, Any]:
     from mtlbench.study.cost import estimate_s
+    from mtlbench.study.outlook import outlook
     from mtlbench.study.session import choose_devices
 
     study = session.study
     slots = choose_devices(device, None, study.resources.threads, study.resources.gpus_per_run)
-    seconds = estimate_s(session.design, session.folder, study.data.size, slots[0][0])
+    seconds = estimate_s(study, session.data, session.design, session.folder, slots[0][0])
     searched = [arm.name for arm in study.arms if arm.search] if study.search else []
     trials = dict.fromkeys(searched, study.search.trials if study.search else 0)
-    return _counts(session) | {"search": trials, "estimated_s": round(seconds / len(slots), 1)}
+    return _counts(session) | {
+        "search": trials,
+        "estimated_s": round(seconds / len(slots), 1),
+        "power": outlook(study, session.design, session.data),
+    }
 
 
 def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
@@ -243,12 +250,18 @@ def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
     )
     for arm, trials in plan.get("search", {}).items():
         words = f"{arm}: to be searched by {trials} trials, then its finalists are trained"
-        console.print(f"{words} (not in the time below)", highlight=False, markup=False)
+        console.print(words, highlight=False, markup=False)
     if "estimated_s" in plan:
         minutes = plan["estimated_s"] / 60
+        about = "at most about" if plan.get("search") else "about"  # trials may be pruned
         console.print(
-            f"left to train: about {minutes:.1f} minutes on this machine", highlight=False
+            f"left to train: {about} {minutes:.1f} minutes on this machine", highlight=False
         )
+    if "power" in plan:
+        from mtlbench.study.outlook import describe
+
+        told = "\n".join(describe(plan["power"]))
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
     for arm, states in plan["trials"].items():
         told = ", ".join(f"{count} {state}" for state, count in states.items())
         console.print(f"trials of {arm}: {told}", highlight=False, markup=False)

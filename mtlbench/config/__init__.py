@@ -5,6 +5,7 @@ of its swept values asks of a training. Names (adapters, backbones, strategies) 
 their dicts live, in `study`; here only shapes, types and ranges.
 """
 
+from mtlbench.config.assume import AssumeConfig, EffectConfig
 from mtlbench.config.base import (
     BIRADS_SETS,
     CLASSES,
@@ -18,6 +19,7 @@ from mtlbench.config.base import (
     faults,
 )
 from mtlbench.config.data import DataConfig, LabelRule
+from mtlbench.config.reading import load_study, read_tables
 from mtlbench.config.run import (
     AugmentConfig,
     BudgetConfig,
@@ -28,7 +30,7 @@ from mtlbench.config.run import (
     RunConfig,
 )
 from mtlbench.config.search import Distribution, SearchConfig, same
-from mtlbench.config.study import Arm, CompareConfig, StudyConfig, load_study, study_schema
+from mtlbench.config.study import Arm, CompareConfig, StudyConfig, study_schema
 
 __all__ = [
     "BIRADS_SETS",
@@ -36,11 +38,13 @@ __all__ = [
     "IGNORED",
     "SCHEMA",
     "Arm",
+    "AssumeConfig",
     "AugmentConfig",
     "BudgetConfig",
     "CompareConfig",
     "DataConfig",
     "Distribution",
+    "EffectConfig",
     "Fraction",
     "Intensity",
     "LabelRule",
@@ -56,6 +60,7 @@ __all__ = [
     "ValidationMetric",
     "faults",
     "load_study",
+    "read_tables",
     "same",
     "study_schema",
 ]

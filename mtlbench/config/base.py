@@ -49,9 +49,10 @@ class Strict(BaseModel):
 def faults(error: ValidationError) -> list[str]:
     """One line `dotted.key: what must hold, but got value` per key at fault.
 
-    Of a choice between several types, the first one's fault is told.
+    Of a choice between several types, the first one's fault is told; a validator that finds
+    several faults raises them as the lines of one message.
     """
-    lines: dict[str, str] = {}
+    lines: dict[str, list[str]] = {}
     for fault in error.errors():
         parts = itertools.takewhile(_is_key, fault["loc"])
         key = ".".join(str(part) for part in parts)
@@ -60,9 +61,13 @@ def faults(error: ValidationError) -> list[str]:
             message = "unknown key"
         elif fault["type"] not in ("missing", "value_error"):
             message = f"{message}, but got {fault['input']!r}"
-        joint = "." if re.match(r"[a-z][\w.-]*: ", message) else ": "  # it goes on with a key
-        lines.setdefault(key, f"{key}{joint}{message}" if key else message)
-    return list(lines.values())
+        lines.setdefault(key, [_joined(key, line) for line in message.splitlines()])
+    return [line for told in lines.values() for line in told]
+
+
+def _joined(key: str, message: str) -> str:
+    goes_on = re.match(r"[a-z][\w.-]*: ", message)  # with a part of the key
+    return f"{key}{'.' if goes_on else ': '}{message}" if key else message
 
 
 def _is_key(part: str | int) -> bool:

@@ -7,17 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pandas as pd
-
 from mtlbench.report import html, latex, markdown
 from mtlbench.report.collect import read_study
 from mtlbench.report.figures import draw_all
+from mtlbench.report.files import write_csv
+from mtlbench.report.headline import headline
+from mtlbench.report.html import Page
 from mtlbench.report.importance import importance_table, importances
+from mtlbench.report.methods import methods
 from mtlbench.report.notes import full_notes, tasks_notes
 from mtlbench.report.numbers import measure
-from mtlbench.report.published import published, published_table
-from mtlbench.report.tables import full_table, tasks_table, tidy_table
-from mtlbench.report.text import csv_text
+from mtlbench.report.optimism import optimism_tables
+from mtlbench.report.published import published, published_tables
+from mtlbench.report.references import bibtex
+from mtlbench.report.subgroups import in_subgroups, subgroups_table
+from mtlbench.report.tables import full_table, tasks_table
+from mtlbench.report.tidy import tidy_table
 
 STALE_S = 3600
 """Age from which a temporary folder is the leftover of a killed report."""
@@ -41,23 +46,37 @@ def build(study_folder: Path, *, images: bool = True) -> Path:
     numbers = measure(study)
     others, unknown = published(study, numbers)
     mattered = importances(study)
+    grouped, said = in_subgroups(study, numbers)
     tables = [
         tasks_table(study, numbers, tasks_notes(study, numbers)),
-        *map(published_table, others),
+        *published_tables(others),
         full_table(study, numbers, full_notes(study, numbers)),
+        *optimism_tables(study, numbers),
+        *([] if grouped.empty else [subgroups_table(study, grouped)]),
         *([] if mattered.empty else [importance_table(mattered)]),
     ]
-    warnings = (*unknown, *numbers.warnings)
+    page = Page(
+        headline=headline(study, numbers),
+        tables=tables,
+        warnings=(*unknown, *numbers.warnings, *said),
+        methods=methods(study, numbers),
+        bibtex=bibtex(study, numbers, others),
+    )
     with _swapped(study_folder / "report") as folder:
-        _write_csv(folder / "table.csv", tidy_table(study, numbers))
-        _write_csv(folder / "estimates.csv", numbers.estimates)
-        _write_csv(folder / "comparisons.csv", numbers.comparisons)
-        if not mattered.empty:
-            _write_csv(folder / "importances.csv", mattered)
+        for name, table in {
+            "table": tidy_table(study, numbers),
+            "estimates": numbers.estimates,
+            "comparisons": numbers.comparisons,
+            **({} if mattered.empty else {"importances": mattered}),
+            **({} if grouped.empty else {"subgroups": grouped}),
+        }.items():
+            write_csv(folder / f"{name}.csv", table)
         _write(folder / "table.md", markdown.document(study.config.name, tables))
         _write(folder / "table.tex", latex.document(tables))
+        _write(folder / "methods.md", f"{page.methods}\n")
+        _write(folder / "references.bib", page.bibtex)
         drawn = draw_all(study, numbers, folder / "figures", images=images)
-        _write(folder / "index.html", html.page(study, numbers, tables, drawn, warnings))
+        _write(folder / "index.html", html.render(study, numbers, page, drawn))
     return study_folder / "report"
 
 
@@ -81,8 +100,3 @@ def _swapped(target: Path) -> Iterator[Path]:
 
 def _write(path: Path, content: str) -> None:
     path.write_text(content, encoding="utf-8", newline="\n")
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    safe = table.map(lambda value: csv_text(value) if isinstance(value, str) else value)
-    _write(path, safe.to_csv(index=False, lineterminator="\n"))

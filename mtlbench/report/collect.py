@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from mtlbench.analysis import Findings, load_findings
 from mtlbench.config import StudyConfig, load_study
 from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder
@@ -75,6 +76,18 @@ class Cell:
         pairs = [(run, run.before) for run in self.runs if run.before is not None]
         whole = len(pairs) == len(self.runs) and all(_usable(folder) for _, folder in pairs)
         return _frame(pairs) if pairs and whole else None
+
+    @cached_property
+    def findings(self) -> Findings | None:
+        """Lesions and candidates of all runs; None where a run has none."""
+        found = [(run, load_findings(run.folder.path / "predictions.csv")) for run in self.runs]
+        parts = [(run, part) for run, part in found if part is not None]
+        if len(parts) < len(found):
+            return None
+        return Findings(
+            pd.concat([part.lesions.assign(**_marks(run)) for run, part in parts]),
+            pd.concat([part.candidates.assign(**_marks(run)) for run, part in parts]),
+        )
 
     @property
     def last_stage(self) -> str:
@@ -252,8 +265,12 @@ def _record(run: RunFolder) -> dict[str, Any]:
 
 
 def _frame(pairs: list[tuple[Run, RunFolder]]) -> pd.DataFrame:
-    frames = []
-    for run, folder in pairs:
-        marks = {"seed": run.seed} if run.fold is None else {"seed": run.seed, "fold": run.fold}
-        frames.append(files.predictions(folder.path / "predictions.csv").assign(**marks))
+    frames = [
+        files.predictions(folder.path / "predictions.csv").assign(**_marks(run))
+        for run, folder in pairs
+    ]
     return pd.concat(frames, ignore_index=True)
+
+
+def _marks(run: Run) -> dict[str, int]:
+    return {"seed": run.seed} if run.fold is None else {"seed": run.seed, "fold": run.fold}

@@ -1,4 +1,4 @@
-"""Reading a results folder's files: what is not as it must be is one line with the path."""
+"""A results folder's files: what is not as it must be is one line with the path; tables written."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mtlbench.analysis import load_predictions
 from mtlbench.errors import DataError
 from mtlbench.records import read_json
+from mtlbench.report.text import csv_text
 
 HISTORY = (
     *("step", "loss_cls", "loss_seg", "val_loss_cls", "val_loss_seg"),
@@ -89,3 +90,9 @@ def panels(path: Path) -> dict[str, NDArray[Any]]:
     if lacking := [name for name in PANELS if name not in found]:
         raise DataError(f"{path}: {', '.join(lacking)} must be there, but is not")
     return found
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as UTF-8; no text of it is a formula to a spreadsheet."""
+    safe = table.map(lambda value: csv_text(value) if isinstance(value, str) else value)
+    path.write_text(safe.to_csv(index=False, lineterminator="\n"), encoding="utf-8", newline="\n")

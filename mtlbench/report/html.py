@@ -1,7 +1,8 @@
 """`index.html`: one file, style and figures inside, that fetches nothing and runs nothing."""
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -12,6 +13,7 @@ from mtlbench.records import digest
 from mtlbench.report import text
 from mtlbench.report.collect import Study
 from mtlbench.report.figures import Saved
+from mtlbench.report.methods import spent_by_device
 from mtlbench.report.notes import seeds_caption, span
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.summary import summary
@@ -21,13 +23,18 @@ RASTER = ("cases",)
 """Figures of images: they go in as PNG, all others as SVG."""
 
 
-def page(
-    study: Study,
-    numbers: Numbers,
-    tables: list[Table],
-    drawn: list[Saved],
-    warnings: tuple[str, ...],
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the page says beside its figures."""
+
+    headline: str
+    tables: Sequence[Table]
+    warnings: Sequence[str]
+    methods: str
+    bibtex: str
+
+
+def render(study: Study, numbers: Numbers, page: Page, drawn: Sequence[Saved]) -> str:
     """The whole page; every text is escaped by the template engine."""
     environment = Environment(
         loader=PackageLoader("mtlbench.report", "."),
@@ -42,9 +49,8 @@ def page(
             study=study,
             summary=summary(study, numbers),
             facts=_facts(study, numbers),
-            tables=tables,
+            page=page,
             figures=[_figure(saved) for saved in drawn],
-            warnings=warnings,
             provenance=_provenance(study),
             runs=_runs(study),
             style=style,
@@ -87,7 +93,7 @@ def _provenance(study: Study) -> list[tuple[str, str]]:
         ("Versions", ", ".join(sorted(versions))),
         ("Device", _each(run.record["device"] for run in runs)),
         ("Git commit", _each(run.record["git_commit"] for run in runs)),
-        ("Training time", f"{sum(run.record['wall_s'] for run in runs):.0f} s, {len(runs)} runs"),
+        ("Training", "; ".join(f"{n} runs, {hours}" for n, hours in spent_by_device(study))),
         ("Data", f"{study.recipe['adapter']}, prepared at {height} × {width}"),
         ("Recipe", digest(dict(study.recipe))),
         ("Classes", ", ".join(f"{i} {name}" for i, name in enumerate(CLASSES))),
@@ -98,16 +104,16 @@ def _each(values: Iterable[object]) -> str:
     return ", ".join(sorted({str(value) for value in values}))
 
 
-def _runs(study: Study) -> list[tuple[str, ...]]:
+def _runs(study: Study) -> list[dict[str, str]]:
     return [
-        (
-            cell.name,
-            str(run.seed),
-            text.count(run.fold),
-            run.folder.name,
-            run.before.name if run.before else text.DASH,
-            str(run.steps),
-        )
+        {
+            "cell": cell.name,
+            "seed": str(run.seed),
+            "fold": text.count(run.fold),
+            "name": run.folder.name,
+            "before": run.before.name if run.before else "",
+            "steps": str(run.steps),
+        }
         for cell in study.complete
         for run in cell.runs
     ]

@@ -1,12 +1,22 @@
-"""Tables as LaTeX (booktabs): a file that compiles by itself and goes into a paper by input."""
+"""Tables as LaTeX (booktabs): a file that compiles by itself and goes into a paper by input.
 
+Numbers align at their decimal points without a package for it: all numbers of a column have the
+same decimals, so they are set flush right, an interval's value and limits in a column each.
+"""
+
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 from mtlbench.report.tables import Block, Entry, Table
 from mtlbench.report.text import latex, lines
 
 MAX_ROWS = 50
 """Rows of one float; a table with more goes on in the next one, block by block."""
+
+Kind = Literal["text", "number", "interval"]
+_COLUMNS: dict[Kind, str] = {"text": "l", "number": "r", "interval": r"r@{\ }r@{\ }r"}
+_SPANS: dict[Kind, int] = {"text": 1, "number": 1, "interval": 3}
 
 LABEL_WIDTH, HEADER_WIDTH = 42, 18
 """Characters of a line of a row's label and of a column's name."""
@@ -33,17 +43,19 @@ def document(tables: Iterable[Table]) -> str:
 def _floats(table: Table) -> Iterator[str]:
     for i, blocks in enumerate(_packed(table.blocks)):
         caption = table.caption + (" (continued)" if i else "")
-        columns = "l" + "c" * (len(table.header) - 1)
+        kinds = _kinds(table)
+        columns = "".join(_COLUMNS[kind] for kind in kinds)
+        width = sum(_SPANS[kind] for kind in kinds)
         yield "\n".join(
             [
                 r"\begin{table*}[p]",
-                r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
+                r"\centering\scriptsize\setlength{\tabcolsep}{2.5pt}",
                 rf"\caption{{{latex(caption)}.}}\vspace{{3pt}}",
                 *([] if i else [rf"\label{{tab:mtlbench-{table.name}}}"]),
                 rf"\begin{{tabular}}{{{columns}}}",
                 r"\toprule",
-                _header(table.header),
-                *(line for block in blocks for line in _block(block, len(table.header))),
+                _header(table.header, kinds),
+                *(line for block in blocks for line in _block(block, kinds, width)),
                 r"\bottomrule",
                 r"\end{tabular}",
                 *_notes(table.notes),
@@ -63,27 +75,52 @@ def _packed(blocks: Iterable[Block]) -> list[list[Block]]:
     return floats
 
 
-def _block(block: Block, width: int) -> Iterator[str]:
+def _kinds(table: Table) -> list[Kind]:
+    """What each column holds; the first holds the rows' labels."""
+    rows = [row for block in table.blocks for row in block.rows]
+    return ["text", *(_kind([row[i] for row in rows]) for i in range(1, len(table.header)))]
+
+
+def _kind(entries: Sequence[Entry]) -> Kind:
+    if any(entry.limits for entry in entries):
+        return "interval"
+    numbers = all(re.fullmatch(r"–|<?[+−]?\d[\d.,/–]*", entry.text) for entry in entries)
+    return "number" if numbers else "text"
+
+
+def _block(block: Block, kinds: Sequence[Kind], width: int) -> Iterator[str]:
     yield r"\midrule"
     if block.title:
         yield rf"\multicolumn{{{width}}}{{l}}{{\itshape {latex(block.title)}}} \\"
-    yield from (_row(entries) for entries in block.rows)
+    yield from (_row(entries, kinds) for entries in block.rows)
 
 
-def _header(names: Sequence[str]) -> str:
+def _header(names: Sequence[str], kinds: Sequence[Kind]) -> str:
     first, *rest = names
-    fields = [_stack(first, LABEL_WIDTH), *(_stack(name, HEADER_WIDTH, "c") for name in rest)]
+    fields = [_stack(first, LABEL_WIDTH)]
+    for name, kind in zip(rest, kinds[1:], strict=True):
+        stack = _stack(name, HEADER_WIDTH, "c")
+        fields.append(stack if kind == "text" else _spanning(stack, _SPANS[kind]))
     return " & ".join(fields) + r" \\"
 
 
-def _row(entries: Sequence[Entry]) -> str:
+def _row(entries: Sequence[Entry], kinds: Sequence[Kind]) -> str:
     label, *values = entries
-    fields = [_stack(label.text, LABEL_WIDTH), *map(_value, values)]
+    fields = [_stack(label.text, LABEL_WIDTH), *map(_field, values, kinds[1:])]
     return " & ".join(fields) + r" \\"
 
 
-def _value(entry: Entry) -> str:
-    return rf"\textbf{{{latex(entry.text)}}}" if entry.bold else latex(entry.text)
+def _field(entry: Entry, kind: Kind) -> str:
+    """An entry as the one or three fields of its column."""
+    value = rf"\textbf{{{latex(entry.text)}}}" if entry.bold else latex(entry.text)
+    if entry.limits:
+        low, high = map(latex, entry.limits)
+        return f"{value} & [{low}, & {high}]"
+    return _spanning(value, _SPANS[kind]) if kind == "interval" else value
+
+
+def _spanning(content: str, width: int) -> str:
+    return rf"\multicolumn{{{width}}}{{c}}{{{content}}}"
 
 
 def _stack(text: str, width: int, side: str = "l") -> str:

@@ -29,5 +29,5 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _row(entries: Iterable[Entry]) -> str:
-    fields = (f"**{markdown(e.text)}**" if e.bold else markdown(e.text) for e in entries)
+    fields = (f"**{markdown(e.full)}**" if e.bold else markdown(e.full) for e in entries)
     return f"| {' | '.join(fields)} |"

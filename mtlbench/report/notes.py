@@ -1,13 +1,14 @@
 """What must stand below a table for its numbers to be read rightly."""
 
-import pandas as pd
+from collections.abc import Sequence
 
-from mtlbench.analysis.rows import MAX_UNDEFINED, MIN_PATIENTS
 from mtlbench.report import text
 from mtlbench.report.collect import Study
 from mtlbench.report.numbers import Numbers
-from mtlbench.report.tables import CHOSEN
+from mtlbench.report.reservations import missing, searched, undefined, unreliable
+from mtlbench.report.tables import ADJUSTED, CHOSEN, TASKS
 
+TASKS_METRICS = tuple(metric for _, metric in TASKS)
 RANDOM_SEEDS = 3
 """From this many seeds on, `compare` treats them as random."""
 
@@ -21,15 +22,15 @@ _BUDGET = {
 def tasks_notes(study: Study, numbers: Numbers) -> tuple[str, ...]:
     """What the small table needs to stand alone."""
     notes = (
-        _method(study, numbers),
+        _method(study, numbers, TASKS_METRICS),
         _bold(study),
-        _unreliable(numbers),
-        _empty(numbers),
+        unreliable(numbers, TASKS_METRICS),
+        _empty(TASKS_METRICS),
         _split(study),
         _seeds(study),
         _chosen(study),
-        _searched(study, numbers),
-        _missing(study),
+        searched(study, numbers),
+        missing(study),
     )
     return tuple(note for note in notes if note)
 
@@ -37,20 +38,21 @@ def tasks_notes(study: Study, numbers: Numbers) -> tuple[str, ...]:
 def full_notes(study: Study, numbers: Numbers) -> tuple[str, ...]:
     """Method, metrics, split, budget, seeds and what is missing: one sentence or two each."""
     notes = (
-        _method(study, numbers),
-        _comparison(numbers),
+        _method(study, numbers, numbers.all_metrics()),
+        _comparison(study, numbers),
+        _margins(study),
         _bold(study),
-        _unreliable(numbers),
+        unreliable(numbers, numbers.all_metrics()),
         _dice(numbers),
-        _empty(numbers),
+        _empty(numbers.metrics()),
         _split(study),
         _budget(study),
         _seeds(study),
         _selected(),
         _chosen(study),
-        _searched(study, numbers),
-        _undefined(numbers),
-        _missing(study),
+        searched(study, numbers),
+        undefined(numbers),
+        missing(study),
     )
     return tuple(note for note in notes if note)
 
@@ -84,65 +86,57 @@ def span(numbers: Numbers, column: str) -> str:
     return str(low) if low == high else f"{low}–{high}"
 
 
-def interval_methods(study: Study, numbers: Numbers) -> str:
-    """How the intervals were made; only a bootstrap's depend on the number of resamples."""
-    methods = map(str, numbers.estimates.dropna(subset=["low"])["method"].unique())
+def interval_methods(
+    study: Study, numbers: Numbers, metrics: Sequence[str] = tuple(text.METRICS)
+) -> str:
+    """How the intervals of some metrics were made, those of a minority by the metrics' names.
+
+    Only a bootstrap's depend on the number of resamples.
+    """
+    rows = numbers.estimates[numbers.estimates["metric"].isin(metrics)].dropna(subset=["low"])
+    users = {str(m): part["metric"].unique() for m, part in rows.groupby("method", sort=False)}
     drawn = f" ({study.config.compare.resamples} resamples)"
-    named = [method + drawn * ("bootstrap" in method) for method in methods]
-    return " or ".join(named) or "no method (none could be estimated)"
+    ranked = sorted(users, key=lambda method: -len(users[method]))
+    parts = [method + drawn * ("bootstrap" in method) for method in ranked[:1]]
+    parts += [f"{', '.join(map(text.metric_name, users[m]))} by {m}" for m in ranked[1:]]
+    return "; ".join(parts) or "no method (none could be estimated)"
 
 
-def _method(study: Study, numbers: Numbers) -> str:
+def _method(study: Study, numbers: Numbers, metrics: Sequence[str]) -> str:
     rules = study.config.compare
     return (
         f"Brackets: {text.level_text(rules.level)} intervals of the test set’s patients by "
-        f"{interval_methods(study, numbers)}."
+        f"{interval_methods(study, numbers, metrics)}."
     )
 
 
-def _comparison(numbers: Numbers) -> str:
+def _comparison(study: Study, numbers: Numbers) -> str:
     lines = [
-        "Δ: paired difference from the baseline on the same patients. Holm p: adjusted "
-        "over all cells within one metric. Positives: cancers for AUC, cases with a lesion for "
-        "Dice."
+        "Δ: paired difference from the baseline on the same patients. "
+        f"{ADJUSTED[study.config.compare.adjust]} p: adjusted over all cells within one metric. "
+        "Positives: cancers where scores are measured, cases with a lesion where masks are."
     ]
-    alone = [text.METRICS[m] for m in numbers.metrics() if numbers.baselines[m] is None]
+    alone = [text.metric_name(m) for m in numbers.all_metrics() if numbers.baselines[m] is None]
     if alone:
         lines.append(f"No comparison, since the baseline has no value: {', '.join(alone)}.")
     return " ".join(lines)
 
 
-def _bold(study: Study) -> str:
-    alpha = 1 - study.config.compare.level
-    return (
-        "Bold: the best value, where its difference from the baseline is supported "
-        f"(Holm p < {alpha:.2g}) and reliable."
-    )
-
-
-def _unreliable(numbers: Numbers) -> str:
-    """Name the intervals of few patients or undefined resamples: none of them is printed bold."""
-    parts = []
-    for metric in numbers.metrics():
-        own = _unreliable_cells(numbers.estimates, metric, "value")
-        base = numbers.baselines[metric]
-        paired = _unreliable_cells(numbers.comparisons, metric, "difference")
-        paired = [name for name in paired if not {name, base and base.name} & {*own}]
-        for what, names in ((text.METRICS[metric], own), (f"Δ {text.METRICS[metric]}", paired)):
-            if names:
-                parts.append(f"{what} of {', '.join(names)}")
-    if not parts:
+def _margins(study: Study) -> str:
+    if not study.config.compare.margins:
         return ""
     return (
-        f"Fewer than {MIN_PATIENTS} test patients in a class, or more than "
-        f"{100 * MAX_UNDEFINED:g} % of the resamples undefined: intervals and p are unreliable: "
-        f"{'; '.join(parts)}."
+        "Not inferior, p: one-sided, of being worse than the baseline by the margin or more; "
+        "adjusted for nothing."
     )
 
 
-def _unreliable_cells(table: pd.DataFrame, metric: str, value: str) -> list[str]:
-    rows = table[(table["metric"] == metric) & table[value].notna() & ~table["reliable"]]
-    return [str(name) for name in rows["cell"]]
+def _bold(study: Study) -> str:
+    rules = study.config.compare
+    return (
+        "Bold: the best value, where its difference from the baseline is supported "
+        f"({ADJUSTED[rules.adjust]} p < {1 - rules.level:.2g}) and reliable."
+    )
 
 
 def _dice(numbers: Numbers) -> str:
@@ -156,14 +150,12 @@ def _dice(numbers: Numbers) -> str:
     )
 
 
-def _empty(numbers: Numbers) -> str:
+def _empty(metrics: Sequence[str]) -> str:
     """What Dice makes of a class without a pixel."""
-    known = numbers.metrics()
-    pooled = any(metric.startswith("dice") and metric != "dice_image" for metric in known)
     rules = []
-    if pooled:
+    if any(metric.startswith("dice") and metric != "dice_image" for metric in metrics):
         rules.append("pooled Dice leaves out classes that the whole test set’s truth lacks")
-    if "dice_image" in known:
+    if "dice_image" in metrics:
         rules.append(
             "per-image Dice skips a class in neither truth nor prediction and counts 0 for one "
             "only predicted"
@@ -225,45 +217,3 @@ def _chosen(study: Study) -> str:
         if study.representative(arm.name) is None and len(study.of_arm(arm.name)) > 1:
             lines.append(f"No cell stands for {arm.name}: each is shown.")
     return " ".join(lines)
-
-
-def _searched(study: Study, numbers: Numbers) -> str:
-    """How many configurations were tried before the test set was opened, and what that flattered.
-
-    Optimism: the best trial's value, found by looking for it, less the test value of the same
-    metric of the finalist that stands for the arm, trained afresh.
-    """
-    lines = []
-    for arm, trials in study.trials.groupby("arm", sort=False):
-        states = trials["state"].value_counts()
-        told = ", ".join(f"{count} {state}" for state, count in states.items())
-        line = f"{arm}: {len(trials)} configurations were searched on validation data ({told})"
-        cell = study.representative(str(arm))
-        metric = study.config.compare.choose or ""
-        test = None if cell is None else numbers.value(cell, metric.removeprefix("val."))
-        if test is not None and metric in trials:
-            best = pd.to_numeric(trials[metric], errors="coerce").max()
-            line += (
-                f"; the best trial’s {metric} is {text.percent(best)}, the finalist’s test value "
-                f"{text.percent(test)} (optimism {text.percent(best - test)} points)"
-            )
-        lines.append(f"{line}.")
-    return " ".join(lines)
-
-
-def _undefined(numbers: Numbers) -> str:
-    rows = numbers.estimates
-    rows = rows[rows["n_undefined"].fillna(0) > 0]
-    if rows.empty:
-        return ""
-    worst = rows.sort_values("n_undefined").iloc[-1]
-    return (
-        f"Resamples in which a metric is undefined are left out: at most {worst['n_undefined']:g} "
-        f"({text.METRICS[worst['metric']]} of {worst['cell']})."
-    )
-
-
-def _missing(study: Study) -> str:
-    if not study.missing:
-        return ""
-    return f"Missing, since their runs are not complete: {'; '.join(study.missing)}."

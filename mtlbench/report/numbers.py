@@ -4,13 +4,13 @@ The frames are the cells of the study; each metric has its own baseline, and Hol
 all cells against it. Nothing is measured here a second way.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from mtlbench.analysis import compare
+from mtlbench.analysis import compare, find_metric
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.text import METRICS, absent
 
@@ -56,20 +56,39 @@ class Numbers:
         return p is not None and not absent(p) and p < 1 - level and bool(row["reliable"])
 
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that any cell has a value of."""
-        present = {key for (_, key), row in self.estimate.items() if not absent(row["value"])}
-        return tuple(metric for metric in METRICS if metric in present)
+        """Those of `METRICS` that any cell has a value of."""
+        return tuple(metric for metric in self.all_metrics() if metric in METRICS)
+
+    def all_metrics(self) -> tuple[str, ...]:
+        """All metrics that any cell has a value of, the further ones last."""
+        present = {key: None for (_, key), row in self.estimate.items() if not absent(row["value"])}
+        return tuple(present)
+
+    def best(self, cells: Sequence[Cell], metric: str) -> float | None:
+        """The best value of some cells; the smallest where less is better."""
+        values = [v for cell in cells if (v := self.value(cell, metric)) is not None]
+        choose = max if find_metric(metric).higher_is_better else min
+        return choose(values, default=None)
 
 
 def measure(study: Study) -> Numbers:
     """Estimate every cell and compare it with its metric's baseline."""
     rules = study.config.compare
     settings: dict[str, Any] = {"level": rules.level, "resamples": rules.resamples, "seed": 0}
-    baselines = {metric: _baseline(study, metric) for metric in METRICS}
+    findings = {c.name: found for c in study.complete if (found := c.findings) is not None}
+    metrics = tuple(
+        metric
+        for metric in dict.fromkeys([*METRICS, *rules.further])
+        if findings or find_metric(metric).needs != "findings"  # older folders have none
+    )
+    baselines = {metric: _baseline(study, metric) for metric in metrics}
     result = compare(
         {cell.name: cell.frame for cell in study.complete},
         baseline={metric: cell.name for metric, cell in baselines.items() if cell is not None},
-        metrics=tuple(METRICS),
+        metrics=metrics,
+        adjust=rules.adjust,
+        margins={metric: margin for metric, margin in rules.margins.items() if metric in metrics},
+        findings=findings,
         **settings,
     )
     arms = {cell.name: cell.arm for cell in study.complete}
@@ -97,12 +116,13 @@ def _baseline(study: Study, metric: str) -> Cell | None:
 
 
 def _family(metric: str) -> str:
-    return "auc" if metric == "auc" else "dice"
+    return "auc" if find_metric(metric).needs == "scores" else "dice"
 
 
 def _lacks(cell: Cell, metric: str) -> bool:
     """Whether the cell's strategy leaves the metric's task out."""
-    return bool(cell.frame["score" if metric == "auc" else "pred_0"].isna().all())
+    column = "score" if _family(metric) == "auc" else "pred_0"
+    return bool(cell.frame[column].isna().all())
 
 
 _DICE = tuple(metric for metric in METRICS if _family(metric) == "dice")
@@ -140,5 +160,6 @@ def seed_values(study: Study) -> dict[tuple[str, str], tuple[float, ...]]:
 
 def _expected(study: Study) -> tuple[str, ...]:
     """How warnings begin that only say that a cell's strategy leaves a task out."""
-    lacking = [(c.name, m) for c in study.complete for m in METRICS if _lacks(c, m)]
+    metrics = [*METRICS, *study.config.compare.further]
+    lacking = [(c.name, m) for c in study.complete for m in metrics if _lacks(c, m)]
     return tuple(f"{metric}, {name}{end}" for name, metric in lacking for end in (": no ", " - "))

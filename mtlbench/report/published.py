@@ -1,23 +1,31 @@
 """Published numbers beside ours, each apart and with why it is not comparable."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mtlbench.analysis import PublishedEntry, load_published, mismatches
+from mtlbench.analysis.against import against_entry
+from mtlbench.analysis.published import REGISTRY, PublishedRow
 from mtlbench.report import text
 from mtlbench.report.collect import Study
 from mtlbench.report.numbers import Numbers
-from mtlbench.report.tables import Block, Entry, Table
+from mtlbench.report.tables import Block, Entry, Table, common_places, difference_entry
 
-SHOWN = ("dice", "auc")
+SHOWN = ("dice", "dice_lesions", "dice_any", "dice_image", "auc")
+UNPAIRED = "The test sets differ: differences are unpaired."
 _WORDS = ("no", "one", "two", "three", "four", "five")
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A registry entry and why its numbers are not comparable with this study's."""
+    """A registry entry, why its numbers are not comparable with this study's, and by how much."""
 
     entry: PublishedEntry
-    why_not: tuple[str, ...]
+    why_not: Mapping[str, str]
+    """Field of the protocol → how it differs; empty where the numbers are comparable."""
+    differences: Sequence[Mapping[str, Any]]
+    """Rows of `against_entry`, `arm` being a cell's label."""
 
     @property
     def author(self) -> str:
@@ -26,14 +34,27 @@ class Published:
         return f"{name} {self.entry.year}" if self.entry.year else name
 
     @property
+    def models(self) -> dict[str, dict[str, PublishedRow]]:
+        """Each published model's numbers, by metric."""
+        models: dict[str, dict[str, PublishedRow]] = {}
+        for row in self.entry.rows:
+            models.setdefault(row.name, {})[row.metric] = row
+        return models
+
+    @property
     def verdict(self) -> str:
-        """`not comparable`, or nothing."""
-        return "not comparable" if self.why_not else ""
+        """`not comparable: dataset, split`, or nothing."""
+        return f"not comparable: {', '.join(map(_words, self.why_not))}" if self.why_not else ""
 
 
 def published(study: Study, numbers: Numbers) -> tuple[tuple[Published, ...], tuple[str, ...]]:
-    """Give the entries that the study names, and a warning for each that is not drawn."""
-    registry, protocol = load_published(), _protocol(study, numbers)
+    """Give the entries that the study names, and a warning for each that is not drawn.
+
+    Raises:
+        StudyError: the study's own registry in its folder is missing or faulty.
+    """
+    own = study.folder / REGISTRY if study.config.compare.registry else None
+    registry, protocol = load_published(own), _protocol(study, numbers)
     found, warnings = [], []
     for name in study.config.compare.published:
         entry = registry.get(name)
@@ -42,40 +63,108 @@ def published(study: Study, numbers: Numbers) -> tuple[tuple[Published, ...], tu
         elif not entry.enabled:
             warnings.append(f"compare.published: {name!r} is unverified and not shown")
         else:
-            found.append(Published(entry, tuple(mismatches(entry, protocol))))
+            why_not = mismatches(entry, protocol)
+            found.append(Published(entry, why_not, _differences(study, numbers, entry, protocol)))
     return tuple(found), tuple(warnings)
 
 
-def published_table(one: Published) -> Table:
+def _differences(
+    study: Study, numbers: Numbers, entry: PublishedEntry, protocol: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Every shown cell against every published number; an arm against its namesake alone."""
+    names = {row.name for row in entry.rows}
+    rows = []
+    for cell in study.shown:
+        estimates = [
+            {**row, "arm": cell.label}
+            for (name, _), row in numbers.estimate.items()
+            if name == cell.name
+        ]
+        found = against_entry(estimates, entry, protocol)
+        rows += [row for row in found if cell.arm not in names or row["name"] == cell.arm]
+    return rows
+
+
+def published_tables(others: Sequence[Published]) -> list[Table]:
+    """For each entry its values, then ours less its, where there is anything to compare."""
+    return [
+        table
+        for one in others
+        for table in (_values_table(one), _differences_table(one))
+        if table.blocks
+    ]
+
+
+def _values_table(one: Published) -> Table:
     """Values by task and strategy, in the shape of the study's own table."""
-    entry = one.entry
-    names = tuple(dict.fromkeys(row.name for row in entry.rows))
     rows = []
     for metric in SHOWN:
-        cells = {row.name: row for row in entry.rows if row.metric == metric}
-        if cells:
-            values = [
-                _value(row.value, row.low, row.high) if (row := cells.get(name)) else text.DASH
-                for name in names
-            ]
+        values = [_value(numbers.get(metric)) for numbers in one.models.values()]
+        if any(value != text.DASH for value in values):
             rows.append((Entry(f"{text.METRICS[metric]}, %"), *map(Entry, values)))
-    verdict = f", {one.verdict} with ours" if one.why_not else ""
-    source = f"Source: {entry.source}."
-    why = f"Not comparable: {'; '.join(one.why_not)}." if one.why_not else ""
+    reasons = "; ".join(f"{_words(field)}: {why}" for field, why in one.why_not.items())
+    notes = (f"Not comparable: {reasons}." if reasons else "", f"Source: {one.entry.source}.")
     return Table(
-        f"published-{entry.id}",
-        f"Published{verdict}: {entry.paper}{f' ({entry.year})' if entry.year else ''}",
-        ("As published", *names),
-        (Block("", tuple(rows)),),
-        tuple(
-            note for note in (why, "The test sets differ: no p-value can be given.", source) if note
-        ),
+        f"published-{one.entry.id}",
+        _caption(one, "As published by"),
+        ("As published", *one.models),
+        (Block("", tuple(rows)),) if rows else (),
+        tuple(note for note in notes if note),
     )
 
 
-def _value(value: float, low: float | None, high: float | None) -> str:
-    shown = f"{100 * value:.2f}"
-    return shown if low is None else f"{shown} [{text.percent(low)}, {text.percent(high)}]"
+def _differences_table(one: Published) -> Table:
+    """Ours less theirs by what the entry offers."""
+    blocks = []
+    for metric in SHOWN:
+        rows = [row for row in one.differences if row["metric"] == metric]
+        if rows:
+            places = common_places(map(_delta, rows))
+            lines = tuple(_difference_row(row, places) for row in rows)
+            blocks.append(Block(text.METRICS[metric], lines))
+    notes = dict.fromkeys(
+        f"{row['name']}: {row['note']}."
+        for row in one.differences
+        if row["note"] and row["low"] is not None  # without it, a dash says that ours has none
+    )
+    protocols = "A p-value says nothing of what other protocols change." if one.why_not else ""
+    return Table(
+        f"published-{one.entry.id}-differences",
+        _caption(one, "Ours less those of"),
+        ("Here", "Published", "Δ [interval], points", "p", "Method"),
+        tuple(blocks),
+        (" ".join(filter(None, (UNPAIRED, protocols))), *notes),
+    )
+
+
+def _difference_row(row: Mapping[str, Any], places: int) -> tuple[Entry, ...]:
+    return (
+        Entry(row["arm"]),
+        Entry(row["name"]),
+        difference_entry(_delta(row), places),
+        Entry(text.p_value(row["p"])),
+        Entry(row["method"]),
+    )
+
+
+def _delta(row: Mapping[str, Any]) -> tuple[float | None, ...]:
+    return row["difference"], row["low"], row["high"]
+
+
+def _caption(one: Published, what: str) -> str:
+    year = f" ({one.entry.year})" if one.entry.year else ""
+    return f"{what} {one.entry.paper}{year}{f'; {one.verdict}' if one.why_not else ''}"
+
+
+def _words(field: str) -> str:
+    return field.replace("_", " ")
+
+
+def _value(row: PublishedRow | None) -> str:
+    if row is None:
+        return text.DASH
+    limits = f" [{text.percent(row.low)}, {text.percent(row.high)}]" if row.low is not None else ""
+    return f"{100 * row.value:.2f}{limits}"
 
 
 def _protocol(study: Study, numbers: Numbers) -> dict[str, str]:

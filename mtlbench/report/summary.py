@@ -4,6 +4,7 @@ from mtlbench.report import text
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.notes import RANDOM_SEEDS
 from mtlbench.report.numbers import Numbers, Row
+from mtlbench.report.tables import ADJUSTED
 
 TOO_FEW = "too few patients to say whether it differs"
 """Fewer patients of a class than intervals need, or so few that resamples lack a class."""
@@ -60,7 +61,8 @@ def _difference(study: Study, numbers: Numbers, cell: Cell, metric: str) -> str:
     supported = numbers.supported(cell, metric, study.config.compare.level)
     p = text.p_value(row["p_adjusted"])
     p = f"p {p}" if p.startswith("<") else f"p = {p}"
-    return f"{cell.label} {delta} points (Holm {p}, {'' if supported else 'not '}supported)"
+    adjusted = ADJUSTED[study.config.compare.adjust]
+    return f"{cell.label} {delta} points ({adjusted} {p}, {'' if supported else 'not '}supported)"
 
 
 def _values(row: Row, first: str) -> tuple[float | None, float | None, float | None]:

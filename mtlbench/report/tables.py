@@ -1,11 +1,10 @@
 """The tables of a report as plain values; `latex`, `markdown` and `html` print them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
+from mtlbench.analysis import find_metric
 from mtlbench.report import text
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.numbers import Numbers
@@ -13,10 +12,16 @@ from mtlbench.report.numbers import Numbers
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One field of a table."""
+    """One field of a table: a text, or a number with the limits of its interval."""
 
     text: str
     bold: bool = False
+    limits: tuple[str, str] | None = None
+
+    @property
+    def full(self) -> str:
+        """The text, with the limits in brackets."""
+        return f"{self.text} [{', '.join(self.limits)}]" if self.limits else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +45,14 @@ class Table:
 
 TASKS = (("Seg", "dice"), ("Seg", "dice_lesions"), ("Cls", "auc"))
 CHOSEN = "†"
-FULL_HEADER = (
-    "Cell",
-    "Value [interval], %",
-    "Δ [interval], points",
-    "p",
-    "Holm p",
-    "Seed SD",
-    "Patients / cases / positives",
-    "Seeds",
-    "Steps",
-    "Weights kept",
-)
+ADJUSTED = {"holm": "Holm", "bh": "Benjamini-Hochberg"}
+"""Names of what `compare.adjust` says."""
 
 
 def tasks_table(study: Study, numbers: Numbers, notes: tuple[str, ...]) -> Table:
     """The shape of Table 1 of Le et al. 2019: a row per task, a column per arm."""
     cells = study.shown
-    rows = [(Entry("Optimisation steps"), *(Entry(_steps(cell)) for cell in cells))]
+    rows = [(Entry("Optimisation steps"), *(Entry(steps(cell)) for cell in cells))]
     for task, metric in reversed(TASKS):
         if metric == "dice" and any((cell.name, metric) in numbers.before for cell in cells):
             rows.insert(0, _before_row(cells, numbers, metric))
@@ -73,91 +68,83 @@ def tasks_table(study: Study, numbers: Numbers, notes: tuple[str, ...]) -> Table
 
 def full_table(study: Study, numbers: Numbers, notes: tuple[str, ...]) -> Table:
     """Every cell under every metric, with its difference from the metric's baseline."""
+    header = _full_header(study)
     blocks = []
-    for metric in numbers.metrics():
-        base = numbers.baselines[metric]
-        against = f"Δ against {base.label}" if base else "no comparison"
-        rows = [_full_row(study, numbers, cell, metric) for cell in study.complete]
+    for metric in numbers.all_metrics():
+        places = common_places(_delta(numbers, cell, metric) for cell in study.complete)
+        rows = [_full_row(study, numbers, cell, metric, places) for cell in study.complete]
         rows += [
-            _earlier_row(cell, numbers, metric)
+            _earlier_row(cell, numbers, metric, len(header))
             for cell in study.complete
             if (cell.name, metric) in numbers.before
         ]
-        blocks.append(Block(f"{text.METRICS[metric]} ({against})", tuple(rows)))
-    return Table("full", "All cells under all metrics", FULL_HEADER, tuple(blocks), notes)
+        blocks.append(Block(_full_title(study, numbers, metric), tuple(rows)))
+    return Table("full", "All cells under all metrics", header, tuple(blocks), notes)
 
 
-def tidy_table(study: Study, numbers: Numbers) -> pd.DataFrame:
-    """One row per (cell, metric), fractions unrounded; a missing cell has no values."""
-    rows = []
-    for cell in study.cells:
-        for metric in numbers.metrics():
-            rows.append(_tidy_row(study, numbers, cell, metric))
-            if earlier := numbers.before.get((cell.name, metric)):
-                mark = {"cell": f"{cell.name} {_earlier(cell)}", "arm": cell.arm, "metric": metric}
-                rows.append(mark | {key: earlier[key] for key in _ESTIMATE})
-    return pd.DataFrame(rows)
-
-
-_ESTIMATE = (
-    *("value", "low", "high", "level", "method", "se"),
-    *("n_patients", "n_cases", "n_positive", "n_negative"),
-)
-
-
-def _tidy_row(study: Study, numbers: Numbers, cell: Cell, metric: str) -> dict[str, Any]:
-    estimate = numbers.estimate.get((cell.name, metric), {})
-    paired = numbers.comparison.get((cell.name, metric), {})
-    row: dict[str, Any] = {"cell": cell.name, "arm": cell.arm, "metric": metric}
-    row |= {key: cell.values.get(key) for key in study.varied}
-    row |= {key: estimate.get(key) for key in _ESTIMATE}
-    row |= {"baseline": paired.get("baseline"), "difference": paired.get("difference")}
-    row |= {f"difference_{end}": paired.get(end) for end in ("low", "high")}
-    row |= {key: paired.get(key) for key in ("p", "p_adjusted")}
-    row |= {"seeds": len(cell.seeds), "seeds_planned": len(cell.planned)}
-    if cell.runs:
-        row |= {"seed_sd": numbers.seed_sd(cell, metric), "steps": _steps(cell)}
-        row |= {"weights_kept": _select(cell), "chosen_by": _chooser(study, cell)}
-    return row
-
-
-def _full_row(study: Study, numbers: Numbers, cell: Cell, metric: str) -> tuple[Entry, ...]:
-    estimate = numbers.estimate[cell.name, metric]
-    paired: Mapping[str, Any] = numbers.comparison.get((cell.name, metric), {})
-    is_baseline = numbers.baselines[metric] is cell
-    delta = text.difference(*(paired.get(key) for key in ("difference", "low", "high")))
-    sizes = "/".join(text.count(estimate[f"n_{of}"]) for of in ("patients", "cases", "positive"))
-    seeds = f"{len(cell.seeds)}/{len(cell.planned)}"
+def _full_header(study: Study) -> tuple[str, ...]:
+    rules = study.config.compare
     return (
-        Entry(_mark(study, cell, cell.label)),
-        _value(study, numbers, cell, metric, study.complete),
-        Entry("baseline" if is_baseline else delta),
-        Entry(text.p_value(paired.get("p"))),
-        Entry(text.p_value(paired.get("p_adjusted"))),
-        Entry(text.percent(numbers.seed_sd(cell, metric))),
-        Entry(text.DASH if text.absent(estimate["value"]) else sizes),
-        Entry(seeds if len(cell.seeds) < len(cell.planned) else str(len(cell.seeds))),
-        Entry(_steps(cell)),
-        Entry(_select(cell)),
+        *("Cell", "Value [interval], %", "Δ [interval], points"),
+        *("p", f"{ADJUSTED[rules.adjust]} p"),
+        *(["Not inferior, p"] if rules.margins else []),
+        *("Seed SD", "Patients / cases / positives", "Seeds", "Steps", "Selected on validation"),
     )
 
 
-def _earlier_row(cell: Cell, numbers: Numbers, metric: str) -> tuple[Entry, ...]:
-    value = Entry(_interval(numbers.before[cell.name, metric]))
+def _full_title(study: Study, numbers: Numbers, metric: str) -> str:
+    base, margin = numbers.baselines[metric], study.config.compare.margins.get(metric)
+    parts = [f"Δ against {base.label}" if base else "no comparison"]
+    parts += [] if find_metric(metric).higher_is_better else ["less is better"]
+    parts += [] if margin is None else [f"margin {text.percent(margin)} points"]
+    return f"{text.metric_name(metric)} ({', '.join(parts)})"
+
+
+def _delta(numbers: Numbers, cell: Cell, metric: str) -> tuple[float | None, ...]:
+    row: Mapping[str, Any] = numbers.comparison.get((cell.name, metric), {})
+    return row.get("difference"), row.get("low"), row.get("high")
+
+
+def _full_row(
+    study: Study, numbers: Numbers, cell: Cell, metric: str, places: int
+) -> tuple[Entry, ...]:
+    estimate = numbers.estimate[cell.name, metric]
+    paired: Mapping[str, Any] = numbers.comparison.get((cell.name, metric), {})
+    delta = difference_entry(_delta(numbers, cell, metric), places)
+    sizes = "/".join(text.count(estimate[f"n_{of}"]) for of in ("patients", "cases", "positive"))
+    seeds = f"{len(cell.seeds)}/{len(cell.planned)}"
+    rules = study.config.compare
     return (
-        Entry(f"{cell.label} {_earlier(cell)}"),
-        value,
-        *[Entry(text.DASH)] * (len(FULL_HEADER) - 2),
+        Entry(_mark(study, cell, cell.label)),
+        _value(study, numbers, cell, metric, study.complete),
+        Entry("baseline") if numbers.baselines[metric] is cell else delta,
+        Entry(text.p_value(paired.get("p"))),
+        Entry(text.p_value(paired.get("p_adjusted"))),
+        *([Entry(text.p_value(paired.get("p_noninferior")))] if rules.margins else []),
+        Entry(text.percent(numbers.seed_sd(cell, metric))),
+        Entry(text.DASH if text.absent(estimate["value"]) else sizes),
+        Entry(seeds if len(cell.seeds) < len(cell.planned) else str(len(cell.seeds))),
+        Entry(steps(cell)),
+        Entry(", ".join(selected(study, cell)) or "nothing"),
+    )
+
+
+def _earlier_row(cell: Cell, numbers: Numbers, metric: str, width: int) -> tuple[Entry, ...]:
+    return (
+        Entry(f"{cell.label} {earlier(cell)}"),
+        estimate_entry(numbers.before[cell.name, metric]),
+        *[Entry(text.DASH)] * (width - 2),
     )
 
 
 def _before_row(cells: tuple[Cell, ...], numbers: Numbers, metric: str) -> tuple[Entry, ...]:
     rows = [numbers.before.get((cell.name, metric)) for cell in cells]
-    values = (Entry(_interval(row) if row else text.DASH) for row in rows)
+    values = (estimate_entry(row) if row else Entry(text.DASH) for row in rows)
     return (Entry(f"… before the last stage ({text.METRICS[metric]}, %)"), *values)
 
 
-def _earlier(cell: Cell) -> str:
+def earlier(cell: Cell) -> str:
+    """Mark of a row that is measured before its cell's last stage."""
     return f"(before stage {cell.last_stage})"
 
 
@@ -165,32 +152,54 @@ def _value(
     study: Study, numbers: Numbers, cell: Cell, metric: str, rivals: tuple[Cell, ...]
 ) -> Entry:
     """The estimate, bold where it is the best and its difference is reliably supported."""
-    values = {rival.name: numbers.value(rival, metric) for rival in rivals}
-    best = max((value for value in values.values() if value is not None), default=None)
-    bold = values[cell.name] is not None and values[cell.name] == best
+    value = numbers.value(cell, metric)
+    bold = value is not None and value == numbers.best(rivals, metric)
     bold = bold and numbers.supported(cell, metric, study.config.compare.level)
-    return Entry(_interval(numbers.estimate[cell.name, metric]), bold)
+    return estimate_entry(numbers.estimate[cell.name, metric], bold)
 
 
-def _interval(row: Mapping[str, Any]) -> str:
-    return text.estimate(row["value"], row["low"], row["high"])
+def estimate_entry(row: Mapping[str, Any], bold: bool = False) -> Entry:
+    """A row's value with its interval, in percent."""
+    value, low, high = row["value"], row["low"], row["high"]
+    if text.absent(low):
+        return Entry(text.estimate(value, low, high), bold)
+    return Entry(text.percent(value), bold, (text.percent(low), text.percent(high)))
+
+
+def difference_entry(values: Sequence[float | None], places: int) -> Entry:
+    """A difference and its two limits, in points; `places` are the decimals of its column."""
+    if any(map(text.absent, values)):
+        return Entry(text.difference(*values))
+    value, low, high = (text.signed(value, places) for value in values)
+    return Entry(value, limits=(low, high))
+
+
+def common_places(rows: Iterable[Sequence[float | None]]) -> int:
+    """The decimals that differences are printed with below each other, so that they align."""
+    return max((text.places(*values) for values in rows), default=1)
 
 
 def _mark(study: Study, cell: Cell, name: str) -> str:
     return f"{name}\N{NO-BREAK SPACE}{CHOSEN}" if study.is_chosen(cell) else name
 
 
-def _chooser(study: Study, cell: Cell) -> str | None:
-    return study.config.compare.choose if study.is_chosen(cell) else None
+def steps(cell: Cell) -> str:
+    """Optimisation steps of the cell's runs, with those of the stages before."""
+    counts = sorted({run.steps for run in cell.runs})
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
 
 
-def _steps(cell: Cell) -> str:
-    steps = sorted({run.steps for run in cell.runs})
-    return str(steps[0]) if len(steps) == 1 else f"{steps[0]}–{steps[-1]}"
+def selected(study: Study, cell: Cell) -> list[str]:
+    """What validation data chose: the cell among its arm's, the epoch whose weights are kept."""
+    rule = epoch_rule(cell)
+    cells = [f"cell ({study.config.compare.choose})"] if study.is_chosen(cell) else []
+    return cells + ([f"epoch ({rule})"] if rule else [])
 
 
-def _select(cell: Cell) -> str:
-    """Where a run does not compute the metric that selects, training keeps the last epoch."""
+def epoch_rule(cell: Cell) -> str | None:
+    """The metric that chose the epoch; None where training kept the last one.
+
+    That is so too where a run does not compute the metric that the study names.
+    """
     rule = str(cell.runs[0].config["optim"]["select"])
-    known = rule != "last" and cell.validation(rule) is not None
-    return f"best {rule}" if known else "last epoch"
+    return rule if rule != "last" and cell.validation(rule) is not None else None

@@ -16,7 +16,25 @@ METRICS = {
     "dice_any": "Any-lesion Dice",
     "dice_image": "Per-image Dice",
 }
-"""Every metric of a report, in its order, and its name in tables and figures."""
+"""The metrics of every figure and table, in their order, and their names."""
+_FURTHER = {
+    "sens_at_spec": "Sensitivity at {} % specificity",
+    "spec_at_sens": "Specificity at {} % sensitivity",
+    "pauc_spec": "Partial AUC, specificity ≥ {} %",
+    "froc_at_": "Lesion sensitivity at {} FP per image",
+    "ap": "Average precision",
+    "brier": "Brier score",
+    "ece": "Calibration error",
+    "froc": "FROC score",
+}
+
+
+def metric_name(metric: str) -> str:
+    """The name of any metric in tables and figures."""
+    if metric in METRICS:
+        return METRICS[metric]
+    stem, number = re.fullmatch(r"(.*?)([\d.]*)", metric).groups()  # type: ignore[union-attr]
+    return _FURTHER[stem].format(number)
 
 
 def absent(value: float | None) -> bool:
@@ -49,12 +67,12 @@ def difference(value: float | None, low: float | None, high: float | None) -> st
     """`+2.7 [−1.0, +6.2]`, and `−0.02 [−0.03, −0.01]`: only what is 0 reads as 0."""
     if absent(value):
         return DASH
-    digits = _digits(value, low, high)
+    digits = places(value, low, high)
     limits = DASH if absent(low) else f"{signed(low, digits)}, {signed(high, digits)}"
     return f"{signed(value, digits)} [{limits}]"
 
 
-def _digits(*values: float | None) -> int:
+def places(*values: float | None) -> int:
     """The fewest decimals, up to `MOST_DIGITS`, at which only zeros read as zero."""
     shown = [100 * value for value in values if value is not None and value and not absent(value)]
     enough = (

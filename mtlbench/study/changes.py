@@ -3,13 +3,15 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mtlbench.config import StudyConfig, load_study
 from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder, canonical_json, read_json
-from mtlbench.study.design import Design, Run, flatten
+from mtlbench.study.cells import flatten
+from mtlbench.study.design import Design, Run
 
 Pair = tuple[str, str, Run | None]
 """What a run is called, its name so far, and what the study would now run in its place."""
@@ -21,11 +23,35 @@ def refuse_changes(folder: Path, pairs: Iterable[Pair]) -> None:
     for label, old, new in pairs:
         if (new is None or new.hash != old) and has_begun(RunFolder(folder / "runs" / old)):
             lines.update(_difference(folder, label, old, new))
-    if lines:
-        told = (f"  {line} ({count} run{'s' * (count > 1)})" for line, count in lines.items())
+    _refuse(folder, [f"{line} ({n} run{'s' * (n > 1)})" for line, n in lines.items()])
+
+
+def refuse_search_changes(folder: Path, study: StudyConfig) -> None:
+    """Raise StudyError with a diff where a search that has begun would now try something else.
+
+    What it was, the study file of the last start says; `trials` and `finalists` may change.
+    """
+    path = folder / "study.toml"
+    if not path.is_file():
+        raise StudyError(f"{path}: must be there, since it says how trials.csv was searched")
+    before, after = _search(load_study(path)), _search(study)
+    keys = [key for key in after if before.get(key) != after[key]]
+    _refuse(folder, [f"search.{key}: {_say(before, key)} -> {_say(after, key)}" for key in keys])
+
+
+def _search(study: StudyConfig) -> dict[str, Any]:
+    """What of `[search]` shapes its trials."""
+    if study.search is None:
+        return {}
+    shaping = study.search.model_dump(mode="json", exclude={"trials", "finalists"})
+    return shaping | {"trial_seeds": study.trial_seeds}
+
+
+def _refuse(folder: Path, differences: Sequence[str]) -> None:
+    if differences:
         raise StudyError(
             f"{folder}: a study may grow, but what has begun must stay as it is; these differ:\n"
-            + "\n".join(told)
+            + "\n".join(f"  {line}" for line in differences)
             + "\n  take the change back, or give the changed study another name"
         )
 

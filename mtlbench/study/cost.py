@@ -1,37 +1,94 @@
 """What a study will cost: seconds a step, from runs already done or a short calibration."""
 
+import csv
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from mtlbench.config import Arm, StudyConfig
 from mtlbench.records import RunFolder, canonical_json
-from mtlbench.study.design import Design, Run
+from mtlbench.study.cells import resolve
+from mtlbench.study.data import StudyData
+from mtlbench.study.design import Design, Run, chain
+from mtlbench.study.search.space import middle
+from mtlbench.study.status import count_trials
 from mtlbench.training.rehearsal import step_s
 
 _CASES = 2
 """Cases of a calibration batch: small, so that planning a study for a GPU is bearable here."""
 
 
-def estimate_s(design: Design, folder: Path, size: tuple[int, int], device: str) -> float:
+def estimate_s(
+    study: StudyConfig, data: StudyData, design: Design, folder: Path, device: str
+) -> float:
     """Seconds of training that the runs not yet done will take, one after another.
 
-    Validation, prediction and start-up come on top. H x W = `size`.
+    Validation, prediction and start-up come on top. A search's trials and finalists count as runs
+    of the middle of its space, none of them pruned.
     """
-    seconds = 0.0
-    known: dict[str, float] = {}
+    clock = _Clock(study.data.size, device)
+    left: list[tuple[Run, int]] = []
     for name, run in design.runs.items():
         record = RunFolder(folder / "runs" / name).record()
         if record.get("state") == "complete":
-            known.setdefault(_kind(run), record["wall_s"] / record["steps"])
-    for name, run in design.runs.items():
-        if RunFolder(folder / "runs" / name).state() == "complete":
-            continue
-        if _kind(run) not in known:
-            seconds_of_few = step_s(run.config, size, _CASES, torch.device(device))
-            known[_kind(run)] = seconds_of_few * int(run.config["optim"]["batch_size"]) / _CASES
-        before = design.runs[run.starts_from].steps if run.starts_from else 0
-        seconds += known[_kind(run)] * (run.steps - before)
-    return seconds
+            clock.learn(run, record)
+        else:
+            left.append((run, design.own_steps(name)))
+    seconds = sum(clock.step_s(run) * steps for run, steps in left)
+    searched = [arm for arm in study.arms if arm.search]
+    return seconds + sum(_search_s(study, arm, data, folder, clock) for arm in searched)
+
+
+class _Clock:
+    """Seconds a step; runs of a kind take the same time."""
+
+    def __init__(self, size: tuple[int, int], device: str) -> None:
+        """H x W = `size`."""
+        self._size, self._device = size, torch.device(device)
+        self._known: dict[str, float] = {}
+
+    def learn(self, run: Run, record: Mapping[str, Any]) -> None:
+        """Take the time of a run that is complete."""
+        self._known.setdefault(_kind(run), record["wall_s"] / record["steps"])
+
+    def step_s(self, run: Run) -> float:
+        """Seconds of a step of the run's own stage."""
+        kind = _kind(run)
+        if kind not in self._known:
+            of_few = step_s(run.config, self._size, _CASES, self._device)
+            self._known[kind] = of_few * int(run.config["optim"]["batch_size"]) / _CASES
+        return self._known[kind]
+
+    def chain_s(self, runs: Sequence[Run]) -> float:
+        """Seconds of all stages."""
+        steps = [0, *(run.steps for run in runs)]
+        own = (after - before for before, after in itertools.pairwise(steps))
+        return sum(self.step_s(run) * count for run, count in zip(runs, own, strict=True))
+
+
+def _search_s(study: StudyConfig, arm: Arm, data: StudyData, folder: Path, clock: _Clock) -> float:
+    assert study.search is not None
+    config = resolve(study, arm, middle(arm))
+    folds = list(range(data.config.folds)) if data.config.folds else [None]
+    seed_s = sum(clock.chain_s(chain(study, config, data, 0, fold)) for fold in folds)
+    states = count_trials(folder).get(arm.name, {})
+    trials = study.search.trials - sum(n for state, n in states.items() if state != "running")
+    finalists = study.search.finalists * len(study.seeds) * len(folds) - _done(folder, arm.name)
+    runs = max(0, trials) * len(study.trial_seeds) + max(0, finalists) / len(folds)
+    return seed_s * runs
+
+
+def _done(folder: Path, arm: str) -> int:
+    """Complete runs of an arm's finalists."""
+    path = folder / "cells.csv"
+    if not path.is_file():
+        return 0
+    with path.open(encoding="utf-8", newline="") as stream:
+        names = {row["hash"] for row in csv.DictReader(stream) if row["arm"] == arm}
+    return sum(RunFolder(folder / "runs" / name).state() == "complete" for name in names)
 
 
 def _kind(run: Run) -> str:

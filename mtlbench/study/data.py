@@ -47,6 +47,11 @@ class StudyData:
         """Whole batches of the training split, at least one."""
         return max(1, self._sizes[fold]["train"] // batch_size)
 
+    @property
+    def training_cases(self) -> int:
+        """Cases of the training split, of the smallest fold."""
+        return min(sizes["train"] for sizes in self._sizes.values())
+
     def refuse_empty_splits(self) -> None:
         """Raise DataError where train, validation or test of any fold holds no case."""
         for fold, sizes in self._sizes.items():

@@ -1,45 +1,22 @@
-"""From a study file to its design table: cells, and the runs that fill them.
+"""A study's design table: its cells, and the runs that fill them.
 
-A cell is an arm at one point of its swept values; a run is a cell with one seed and fold, named by
-the hash of everything that shapes its result. Cells with the same configuration share a run, and
-so do strategies with the same first stage.
+A run is a cell with one seed and fold, named by the hash of everything that shapes its result.
+Cells with the same configuration share a run, and so do strategies with the same first stage.
 """
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from mtlbench.config import SCHEMA, Arm, RunConfig, StudyConfig, faults
-from mtlbench.errors import StudyError
+from mtlbench.config import SCHEMA, RunConfig, StudyConfig
 from mtlbench.records import RunFolder, digest
+from mtlbench.study.cells import Cell
 from mtlbench.study.data import StudyData
-from mtlbench.study.names import check_names, check_objectives, check_point, check_study
-from mtlbench.study.search.space import corners, plain
+from mtlbench.study.search.space import plain
 from mtlbench.training.strategies import STRATEGIES, Stage
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A row of the full table: an arm, its swept values, and the configuration they make."""
-
-    arm: str
-    varied: Mapping[str, Any]
-    config: RunConfig
-    trial: int | None = None
-    """The trial of a search that has found it."""
-
-    @property
-    def label(self) -> str:
-        """`arm`, `arm [key=value, ...]` for a swept point, `arm [trial 12]` for a found one."""
-        if self.trial is not None:
-            return f"{self.arm} [trial {self.trial}]"
-        values = ", ".join(f"{key}={plain(value)}" for key, value in self.varied.items())
-        return f"{self.arm} [{values}]" if values else self.arm
 
 
 @dataclass(frozen=True)
@@ -153,46 +130,6 @@ class Design:
         return columns, rows
 
 
-def expand(study: StudyConfig, source: str = "study") -> list[Cell]:
-    """Every cell of a study, validated; an arm with `search` has none before its search is done.
-
-    Of a search, the corners of its space are validated.
-
-    Raises:
-        StudyError: one line per fault, with the dotted key it stands under.
-    """
-    points: list[tuple[Arm, Cell]] = []
-    errors: list[str] = []
-    for arm in study.arms:
-        for varied in _points(arm):
-            try:
-                cell = Cell(arm.name, varied, resolve(study, arm, varied))
-                STRATEGIES.get(cell.config.strategy, _unknown)(cell.config)
-                points.append((arm, cell))
-            except StudyError as error:
-                errors += str(error).splitlines()
-    errors += check_study(study)
-    for arm, cell in points:
-        named = [
-            *check_names(cell.config, study.resources.gpus_per_run),
-            *check_point(arm, cell.varied, cell.config),
-        ]
-        errors += [f"{_place(key, arm, cell.varied)}: {fault}" for key, fault in named]
-        if arm.search and study.search:
-            errors += check_objectives(study.search, arm, cell.config)
-    if errors:
-        raise StudyError("\n".join(f"{source}: {line}" for line in dict.fromkeys(errors)))
-    return [cell for arm, cell in points if not arm.search]
-
-
-def _points(arm: Arm) -> Iterable[dict[str, Any]]:
-    """What an arm varies: every point of its grid, or the corners of its search."""
-    if arm.search:
-        return corners(arm)
-    grid = itertools.product(*arm.vary.values())
-    return (dict(zip(arm.vary, values, strict=True)) for values in grid)
-
-
 def build_design(study: StudyConfig, cells: list[Cell], data: StudyData) -> Design:
     """The rows of every cell, seed and fold, and their runs in an order that can be computed."""
     rows: list[Row] = []
@@ -210,38 +147,6 @@ def build_design(study: StudyConfig, cells: list[Cell], data: StudyData) -> Desi
     ]
     ordered = sorted(runs.values(), key=lambda run: len(run.config["stages"]))
     return Design(tuple(rows), {run.hash: run for run in ordered})
-
-
-def resolve(study: StudyConfig, arm: Arm, varied: Mapping[str, Any]) -> RunConfig:
-    """`[base]` and `[budget]`, with the arm's `set` and one point of its `vary` or `search` on top.
-
-    Raises:
-        StudyError: one line per fault, with the dotted key it stands under.
-    """
-    if "budget" in study.base:
-        raise StudyError("base.budget: unknown key: the budget is [budget], for all arms")
-    values = flatten(study.base) | flatten({"budget": study.budget.model_dump(exclude_none=True)})
-    own = {**flatten(arm.set), **varied}
-    try:
-        return RunConfig.model_validate(_nest(values | own))
-    except ValidationError as error:
-        lines = (line.partition(": ") for line in faults(error))
-        places = (f"{_place(key, arm, varied)}: {fault}" for key, _, fault in lines)
-        raise StudyError("\n".join(places)) from None
-
-
-def _place(key: str, arm: Arm, varied: Mapping[str, Any]) -> str:
-    """The dotted key under which the study file says `key`, or a part of it."""
-    for group, keys in (("search" if arm.search else "vary", varied), ("set", flatten(arm.set))):
-        for own in keys:
-            if own == key or own.startswith(f"{key}.") or key.startswith(f"{own}."):
-                return f"arms.{arm.name}.{group}.{max(own, key, key=len)}"
-    return key if key.startswith("budget") else f"base.{key}"
-
-
-def _unknown(config: RunConfig) -> tuple[Stage, ...]:
-    """A strategy of a name that `check_names` reports."""
-    return ()
 
 
 def chain(
@@ -291,27 +196,3 @@ def _used(config: RunConfig, stage: Stage) -> dict[str, Any]:
     values = config.model_dump(mode="json", by_alias=True, include={"model", "optim", "augment"})
     loss = config.loss.model_dump(mode="json", include={"segmentation", "class_weights"})
     return values | {"loss": loss if stage.seg_weight else {}}
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables and dotted keys alike become dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for dotted, value in flat.items():
-        *parents, last = dotted.split(".")
-        table = nested
-        for parent in parents:
-            table = table.setdefault(parent, {})
-            if not isinstance(table, dict):
-                raise StudyError(f"{dotted}: unknown key")
-        table[last] = value
-    return nested

@@ -75,10 +75,12 @@ class Driver:
         path = self._path(run.hash)
         watch = self._watch.setdefault(run.hash, Watch(path))
         self._listeners.begun(run, self._agenda.label(run.hash))
-        if RunFolder(path).state() == "running" and not self._executor.adopts(path):
+        is_running = RunFolder(path).state() == "running"
+        if is_running and not self._executor.adopts(path):
             self._foreign[run.hash] = run
             return
-        watch.begin()
+        if not is_running:  # else its silence counts from its last sign of life, not from now
+            watch.begin()
         self._busy[run.hash] = run
         self._executor.submit(
             Task(

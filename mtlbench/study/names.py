@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mtlbench.analysis.metric import find_metric
 from mtlbench.analysis.published import load_published
-from mtlbench.config import Arm, RunConfig, SearchConfig, StudyConfig
+from mtlbench.config import Arm, CompareConfig, RunConfig, SearchConfig, StudyConfig
 from mtlbench.data.adapters import ADAPTERS
 from mtlbench.data.split import check_split_config
 from mtlbench.errors import StudyError
@@ -17,14 +18,15 @@ BASELINE_METRICS = ("auc", "dice")
 """Keys of a `baseline` table; `dice` stands for all Dice metrics."""
 
 
-def check_study(study: StudyConfig) -> Iterator[str]:
-    """Yield a line `dotted.key: what must hold` per fault that is not an arm's own."""
+def check_study(study: StudyConfig, folder: Path) -> Iterator[str]:
+    """Yield a line `dotted.key: what must hold` per fault that is not an arm's own.
+
+    `folder` is the study file's, from which `compare.registry` is named.
+    """
     if fault := _unknown(study.dataset, ADAPTERS):
         yield f"dataset: {fault}"
-    verified = [name for name, entry in load_published().items() if entry.enabled]
-    for name in study.compare.published:
-        if fault := _unknown(name, verified):
-            yield f"compare.published: {fault}"
+    yield from _check_published(study.compare, folder)
+    yield from _check_metrics(study.compare)
     if isinstance(study.baseline, dict):
         for metric in study.baseline:
             if fault := _unknown(metric, BASELINE_METRICS):
@@ -34,6 +36,28 @@ def check_study(study: StudyConfig) -> Iterator[str]:
     except StudyError as error:
         yield str(error)
     yield from _swept_baselines(study)
+
+
+def _check_published(compare: CompareConfig, folder: Path) -> Iterator[str]:
+    try:
+        entries = load_published(folder / compare.registry if compare.registry else None)
+    except StudyError as error:
+        yield from (f"compare.registry: {line}" for line in str(error).splitlines())
+        return
+    verified = [name for name, entry in entries.items() if entry.enabled]
+    for name in compare.published:
+        if fault := _unknown(name, verified):
+            yield f"compare.published: {fault}"
+
+
+def _check_metrics(compare: CompareConfig) -> Iterator[str]:
+    keys = {"further": compare.further, "margins": compare.margins}
+    for key, names in keys.items():
+        for name in names:
+            try:
+                find_metric(name)
+            except StudyError as error:
+                yield f"compare.{key}: {error}"
 
 
 def check_names(config: RunConfig, ranks: int) -> Iterator[tuple[str, str]]:

@@ -11,14 +11,16 @@ import torch
 from rich.console import Console
 from rich.progress import Progress as Bars
 
-from mtlbench.config import StudyConfig, load_study
+from mtlbench.analysis.published import REGISTRY
+from mtlbench.config import StudyConfig
 from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder, atomic_path, write_csv, write_json, write_text
 from mtlbench.study.ablation import Ablation
 from mtlbench.study.agenda import Agenda
+from mtlbench.study.cells import Cell, read_study, refuse_large_batches
 from mtlbench.study.changes import pairs_of, refuse_changes
 from mtlbench.study.data import StudyData, load_data
-from mtlbench.study.design import Cell, Design, build_design, expand
+from mtlbench.study.design import Design, build_design
 from mtlbench.study.driver import Driver
 from mtlbench.study.executors import EXECUTORS, Executor, Places
 from mtlbench.study.listeners import Listeners
@@ -26,7 +28,7 @@ from mtlbench.study.lock import hold
 from mtlbench.study.models import has_model
 from mtlbench.study.progress import LiveProgress, PlainProgress
 from mtlbench.study.search import importance
-from mtlbench.study.search.agenda import Search
+from mtlbench.study.search.agenda import TRIALS, Search
 from mtlbench.study.store import Store, default_url
 from mtlbench.study.trackers import open_trackers
 
@@ -65,14 +67,14 @@ def open_session(
         StudyError: the study file is wrong; every fault with its dotted key.
         DataError: the data are wrong.
     """
-    study = load_study(source)
-    cells = expand(study, str(source))
+    study, cells = read_study(source)
     with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task(f"preparing {study.dataset}", total=None)
         data = load_data(
             study, places, os.cpu_count() or 1,
             lambda done, total: bars.update(bar, completed=done, total=total),
         )  # fmt: skip
+    refuse_large_batches(study, data, str(source))
     return Session(source, study, data, build_design(study, cells, data), results / study.name)
 
 
@@ -103,6 +105,8 @@ def _search(session: Session, options: Options, crew: "_Crew") -> tuple[dict[str
     """Do what is left of the searches; give what failed and the cells that they found."""
     study, folder = session.study, session.folder
     url, retries = _url(session, options), study.resources.retries
+    if not (folder / TRIALS).exists():  # by what is in it, later starts hold the study file
+        _write_study(session)
     search = Search(study, session.data, folder, url, retries, options.only)
     _write_study(session)
     if not (folder / "cells.csv").exists():
@@ -208,6 +212,9 @@ def _write_study(session: Session) -> None:
     """The files of a results folder that say what the study is."""
     folder = session.folder
     write_text(folder / "study.toml", session.source.read_text(encoding="utf-8"))
+    if registry := session.study.compare.registry:
+        own = session.source.parent / registry
+        write_text(folder / REGISTRY, own.read_text(encoding="utf-8"))
     write_json(folder / "recipe.json", session.data.prepared.recipe)
     with atomic_path(folder / "cases.csv") as temporary:
         session.data.cases.to_csv(temporary, index=False, lineterminator="\n")

@@ -32,7 +32,7 @@ def plan(rows: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
         "running": counts["running"],
         "failed": counts["failed"],
         "interrupted": counts["interrupted"],
-        "trials": _trials(folder),
+        "trials": count_trials(folder),
         "rows": [_row(row, *runs[row["hash"]], list(users[row["hash"]])) for row in lines],
     }
 
@@ -48,6 +48,18 @@ def status(folder: Path) -> dict[str, Any]:
         raise StudyError(f"{folder}: must be the results folder of a study, with a cells.csv")
     with path.open(encoding="utf-8", newline="") as stream:
         return plan(csv.DictReader(stream), folder)
+
+
+def count_trials(folder: Path) -> dict[str, dict[str, int]]:
+    """Of each arm that is searched, its trials by state; empty where nothing is searched."""
+    path = folder / "trials.csv"
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as stream:
+        counts: dict[str, Counter[str]] = {}
+        for row in csv.DictReader(stream):
+            counts.setdefault(row["arm"], Counter())[row["state"]] += 1
+    return {arm: dict(states) for arm, states in counts.items()}
 
 
 def by_cell(plan: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -82,18 +94,6 @@ def _row(
         "attempts": record.get("attempts", 0),
         "error": record.get("error"),
     }
-
-
-def _trials(folder: Path) -> dict[str, dict[str, int]]:
-    """Of each arm that is searched, its trials by state; empty where nothing is searched."""
-    path = folder / "trials.csv"
-    if not path.is_file():
-        return {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        counts: dict[str, Counter[str]] = {}
-        for row in csv.DictReader(stream):
-            counts.setdefault(row["arm"], Counter())[row["state"]] += 1
-    return {arm: dict(states) for arm, states in counts.items()}
 
 
 def _states(rows: list[Mapping[str, Any]]) -> str:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
 from mtlbench.config import CLASSES
-from mtlbench.data.resident import Cohort
+from mtlbench.data.resident import Cases, Cohort
 from mtlbench.models.network import JointNet
 from mtlbench.records import RunFolder, atomic_path, write_csv
 from mtlbench.training.evaluate import Evaluation, evaluate, predict_classes
@@ -22,6 +23,10 @@ from mtlbench.training.findings import CANDIDATES, LESIONS, find
 from mtlbench.training.tasks import Tasks
 
 COUNTS = tuple(f"{kind}_{k}" for kind in ("true", "pred", "both") for k in range(len(CLASSES)))
+SHOWN_LESIONS = 24
+"""Cases with a lesion in panels.npz, from which the report shows the worst, median and best."""
+PANEL_SIDE = 512
+"""Pixels of a panel's long side: at most 5 MB for a run, and finer than a column of a page."""
 PREDICTIONS = ("image_id", "patient_id", "split", "label", "score", *COUNTS)
 
 
@@ -86,49 +91,59 @@ def prediction_rows(cohort: Cohort, split: str, result: Evaluation) -> list[dict
     return rows
 
 
-def panel_cases(cohort: Cohort) -> NDArray[np.int64]:
-    """The test cases that are shown: a normal one and one with cancer.
+def panel_cases(cohort: Cohort) -> Cases:
+    """The test cases that are shown: a normal one, then up to `SHOWN_LESIONS` with a lesion.
 
-    Chosen by the truth alone: of the cases with a malignant lesion, the one of median lesion area;
-    of those without any lesion, the middle one by name.
+    Chosen by the truth alone, so that every run of a study shows the same: of the cases with a
+    lesion those evenly spaced in the order of lesion area (ties by name), the smallest and the
+    largest among them; of those without any lesion or cancer the middle one by name.
     """
     test = cohort.split["test"]
     lesion_area = np.array([cohort.lesion_pixels(int(case)) for case in test])
     label = cohort.cases["label"].to_numpy(dtype=float, na_value=np.nan)[test]
     masked = cohort.cases["has_mask"].to_numpy(dtype=bool)[test]
     names = cohort.cases["image_id"].astype(str).to_numpy()[test]
-    normal = np.flatnonzero((lesion_area == 0) & masked & (label != 1))
-    cancer = np.flatnonzero((label == 1) & (lesion_area > 0))
-    picks = []
-    for group, key in ((normal, names), (cancer, lesion_area)):
-        ordered = group[np.lexsort((names[group], key[group]))]
-        picks += [test[ordered[len(ordered) // 2]]] if len(ordered) else []
-    return np.array(picks, dtype=np.int64)
+    by_area = np.lexsort((names, lesion_area))
+    lesions = test[by_area[lesion_area[by_area] > 0]]
+    normals = test[by_area[((lesion_area == 0) & masked & (label != 1))[by_area]]]
+    even = np.linspace(0, len(lesions) - 1, min(len(lesions), SHOWN_LESIONS)).astype(int)
+    middle = len(normals) // 2
+    return np.concatenate([normals[middle : middle + 1], lesions[even]])
 
 
 @torch.inference_mode()
 def panels(model: JointNet, cohort: Cohort, tasks: Tasks) -> dict[str, NDArray[Any]]:
-    """Arrays of panels.npz: image, truth, and where the model has them prediction and score."""
+    """Arrays of panels.npz: image, truth, and where the model has them prediction and score.
+
+    They are pictures, not data: no side is longer than `PANEL_SIDE`, images by area averages,
+    masks by the nearest pixel. Metrics come from predictions.csv.
+    """
     case_P = panel_cases(cohort)
-    if not len(case_P):
-        nothing_PHW = np.zeros((0, 0, 0), dtype=np.uint8)
-        nobody = {"image_id": np.array([], dtype=str), "label": np.zeros(0), "score": np.zeros(0)}
-        return nobody | {"images": nothing_PHW, "truth": nothing_PHW}
-    result = evaluate(model, cohort, case_P, tasks, batch_size=1)
+    result = evaluate(model, cohort, case_P, tasks, batch_size=1) if len(case_P) else None
     images, truths, predictions = [], [], []
     for batch in cohort.eval_batches(case_P, batch_size=1):
-        image_HW = batch.image_B1HW[0, 0].float().cpu().numpy() * cohort.sd + cohort.mean
-        images.append(np.clip(np.rint(image_HW * 255), 0, 255).astype(np.uint8))
-        truths.append(batch.mask_BHW[0].cpu().numpy())
+        grey_B1HW = (batch.image_B1HW * cohort.sd + cohort.mean) * 255
+        images.append(_panel(grey_B1HW, "area"))
+        truths.append(_panel(batch.mask_BHW[:, None], "nearest-exact"))
         _, seg_BKhw = tasks.forward(model, batch)
         if seg_BKhw is not None:
-            height, width = batch.mask_BHW.shape[-2:]
-            predictions.append(predict_classes(seg_BKhw, height, width)[0].cpu().numpy())
+            pred_BHW = predict_classes(seg_BKhw, *batch.mask_BHW.shape[-2:])
+            predictions.append(_panel(pred_BHW[:, None], "nearest-exact"))
+    nothing_PHW = np.zeros((0, 0, 0), dtype=np.uint8)
     arrays: dict[str, NDArray[Any]] = {
         "image_id": cohort.cases["image_id"].astype(str).to_numpy(dtype=str)[case_P],
-        "label": result.label_N,
-        "score": result.score_N,
-        "images": np.array(images, dtype=np.uint8),
-        "truth": np.array(truths, dtype=np.uint8),
+        "label": result.label_N if result else np.zeros(0),
+        "score": result.score_N if result else np.zeros(0),
+        "images": np.array(images) if images else nothing_PHW,
+        "truth": np.array(truths) if truths else nothing_PHW,
     }
-    return arrays | ({"pred": np.array(predictions, dtype=np.uint8)} if predictions else {})
+    return arrays | ({"pred": np.array(predictions)} if predictions else {})
+
+
+def _panel(plane_B1HW: Tensor, mode: str) -> NDArray[np.uint8]:
+    """The batch's one image or mask as uint8 of at most `PANEL_SIDE` on its long side."""
+    height, width = plane_B1HW.shape[-2:]
+    shrink = min(1.0, PANEL_SIDE / max(height, width))
+    size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
+    small_B1HW = F.interpolate(plane_B1HW.float(), size, mode=mode)
+    return small_B1HW[0, 0].round().clamp(0, 255).to(torch.uint8).cpu().numpy()

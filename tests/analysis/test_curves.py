@@ -75,6 +75,26 @@ def test_precision_is_that_of_the_first_threshold_that_reaches_a_recall(make):
     assert band.iloc[-1]["precision"] >= frame["label"].mean()
 
 
+def test_precision_at_recall_0_is_that_of_the_first_positive(make):
+    """The case with the highest score is negative: no threshold above it finds anything."""
+    frame = make(40)
+    frame.loc[frame["label"].idxmin(), "score"] = 1.0
+    first = frame.loc[frame["label"] == 1, "score"].max()
+    above = frame.loc[frame["score"] >= first, "label"]
+    assert pr_band(frame, resamples=50).iloc[0]["precision"] == above.mean() < 1
+
+
+def test_calibration_pools_seeds(make):
+    """Both seeds' cases in one table have the same fractions and means, and twice the cases."""
+    one, two = make(80, seed=1), make(80, seed=2)
+    seeds = pd.concat([one.assign(seed=0), two.assign(seed=1)], ignore_index=True)
+    fraction, mean = sklearn_calibration(seeds["label"], seeds["score"], n_bins=10)
+    curve = calibration_curve(seeds, resamples=50)
+    assert curve["fraction"].to_numpy() == pytest.approx(fraction)
+    assert curve["score"].to_numpy() == pytest.approx(mean)
+    assert curve["n"].sum() == 80
+
+
 def test_calibration_is_scikit_learns(make):
     frame = make(200)
     curve = calibration_curve(frame, resamples=200)

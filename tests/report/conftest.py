@@ -28,6 +28,12 @@ published = ["le2019-table1"]
 ARM = '[[arms]]\nname = "{name}"\nset = {{ strategy = "{strategy}" }}\n'
 QUALITY = {"cls": 0.9, "seg": 0.5, "sequential": 1.1, "joint": 1.6}
 """Shift of the positives' scores; the segmentation grows with it."""
+STAGES = {
+    "cls": [("cls", 1.0)],
+    "seg": [("seg", 0.0)],
+    "sequential": [("seg", 0.0), ("cls", 1.0)],
+    "joint": [("joint", 0.5)],
+}
 
 
 def make_cases(rng, patients=60):
@@ -124,9 +130,23 @@ def write_run(folder, cases, strategy, seed, quality, starts_from="", weights=""
         "seed": seed,
         "fold": None,
         "threads": 1,
-        "model": {"backbone": "resnet18", "weights": weights},
-        "optim": {"select": "last"},
-        "stages": [{"name": "cls" if strategy == "sequential" else strategy, "steps": 60}],
+        "model": {
+            "backbone": "resnet18",
+            "output_stride": 32,
+            "pooling": "mean",
+            "weights": weights,
+        },
+        "optim": {
+            "lr": 0.001,
+            "weight_decay": 0.01,
+            "batch_size": 16,
+            "warmup": 0.1,
+            "select": "last",
+        },
+        "stages": [
+            {"name": name, "cls_weight": weight, "seg_weight": 1 - weight, "steps": 60}
+            for name, weight in STAGES[strategy]
+        ],
         "starts_from": starts_from,
         "quality": quality,
     }

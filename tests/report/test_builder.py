@@ -13,8 +13,13 @@ from mtlbench.analysis import compare
 from mtlbench.errors import DataError, StudyError
 from mtlbench.report import build, builder
 
-FILES = {"table.csv", "table.md", "table.tex", "estimates.csv", "comparisons.csv", "index.html"}
-FIGURES = {"forest", "differences", "roc", "curves", "cases"}
+FILES = {
+    *("table.csv", "table.md", "table.tex", "estimates.csv", "comparisons.csv", "index.html"),
+    *("methods.md", "references.bib"),
+}
+ALWAYS = {"forest", "differences", "swarm", "curves"}
+SCORES, MASKS = {"roc", "pr", "calibration"}, {"ecdf"}
+FIGURES = ALWAYS | SCORES | MASKS | {"plane", "cases"}
 DICE = ("dice", "dice_lesions", "dice_any", "dice_image")
 
 
@@ -51,7 +56,8 @@ def rewrite(study, change):
 
 
 def test_every_file_is_there(arms_report, sweep_report):
-    figures = {f"figures/{name}.{kind}" for name in FIGURES for kind in ("pdf", "svg", "png")}
+    kinds = ("pdf", "svg", "png", "csv")
+    figures = {f"figures/{name}.{kind}" for name in FIGURES for kind in kinds}
     assert set(contents(arms_report)) == FILES | figures
     assert "figures/sweep_loss_lambda.pdf" in contents(sweep_report)
 
@@ -121,8 +127,11 @@ def test_free_text_stays_text(named_study, value, no_figures):
 def test_the_page_fetches_nothing_and_runs_nothing(arms_report):
     page = (arms_report / "index.html").read_text()
     assert "default-src 'none'" in page
-    assert not re.findall(r"""(?:src|href)=["'](?!data:|\#)""", page)
-    assert not re.findall(r"url\(|@import|<script|<link|\son\w+=| style=", page)
+    assert not re.findall(r"""src=["'](?!data:)""", page)
+    links = re.findall(r"""<a [^>]*href=["']([^"']*)""", page)
+    assert [link for link in links if ":" in link or link.startswith("/")] == []
+    assert not re.findall(r"url\(|@import|<script|<link (?!rel=.icon. href=.data:)", page)
+    assert not re.findall(r"<[^>]*\s(?:on\w+|style)=", page)
 
 
 def test_p_is_never_printed_as_zero(arms_report):
@@ -135,13 +144,71 @@ def test_bold_is_the_best_value_where_it_is_supported(arms_report):
     reliable = pd.read_csv(arms_report / "comparisons.csv").set_index(["cell", "metric"])[
         "reliable"
     ]
-    lines = (arms_report / "table.md").read_text().split("### ")[1:]
-    for metric, block in zip(("auc", *DICE), lines, strict=True):
+    full = (arms_report / "table.md").read_text().split("## All cells under all metrics")[1]
+    blocks = full.split("\n## ")[0].split("### ")[1:]
+    metrics = list(dict.fromkeys(table["metric"]))
+    assert metrics[:5] == ["auc", *DICE]
+    for metric, block in zip(metrics, blocks, strict=True):
         rows = table[(table["metric"] == metric) & ~table["cell"].str.contains("before")]
-        best = rows.loc[rows["value"].idxmax()]
+        less = metric in ("brier", "ece")
+        assert less == ("less is better" in block.splitlines()[0])
+        best = rows.loc[rows["value"].idxmin() if less else rows["value"].idxmax()]
         supported = best["p_adjusted"] < 0.05 and reliable[best["cell"], metric]
         bold = re.findall(r"^\| (\S+) \| \*\*", block, re.MULTILINE)
         assert bold == ([best["cell"]] if supported else [])
+
+
+def test_notes_name_method_resamples_empty_masks_and_split(arms_report):
+    for name in ("table.md", "table.tex", "index.html"):
+        text = (arms_report / name).read_text().replace("\n", " ")
+        for words in (r"200 resamples", "Empty masks: pooled Dice", "patients/cases: val 20/40"):
+            assert text.count(words) >= 2, (name, words)  # below the small table and the full one
+
+
+def test_differences_of_a_metric_have_the_same_decimals(arms_report):
+    full = (arms_report / "table.md").read_text().split("## All cells under all metrics")[1]
+    for block in full.split("\n## ")[0].split("### ")[1:]:
+        shown = re.findall(r"\| ([+−]?[\d.]+) \[([+−]?[\d.]+), ([+−]?[\d.]+)\]", block)
+        values, deltas = ([r for r in shown if r[1][0] in signs] for signs in ("0123456789", "+−"))
+        for rows in (values, deltas):
+            assert len({len(n.split(".")[1]) for row in rows for n in row}) <= 1
+
+
+def test_optimism_is_validation_less_test(arms_report):
+    study = arms_report.parent
+    cells = pd.read_csv(study / "cells.csv")
+    table = pd.read_csv(arms_report / "table.csv").set_index(["cell", "metric"])
+    for arm, metric in (("joint", "auc"), ("joint", "dice"), ("seg", "dice_any")):
+        hashes = cells[cells["cell"] == arm]["hash"]
+        records = [json.loads((study / f"runs/{h}/record.json").read_text()) for h in hashes]
+        validation = np.mean([record["validation"][metric] for record in records])
+        row = table.loc[(arm, metric)]
+        assert row["optimism"] == pytest.approx(validation - row["value"], abs=1e-12)
+        shown = f"{100 * validation:.1f} | {100 * row['value']:.1f} | {100 * row['optimism']:+.1f}"
+        assert (
+            f"| {arm} | {shown.replace('-', '−')} | 2 |" in (arms_report / "table.md").read_text()
+        )
+    assert table["optimism"]["cls", "dice_image"] != table["optimism"]["cls", "dice_image"]
+
+
+def test_margins_and_subgroups_come_where_they_are_asked_for(arms_study, arms_report, no_figures):
+    path = arms_study / "study.toml"
+    asked = '[compare]\nmargins = { auc = 0.02 }\nsubgroups = ["lesion_type"]\n'
+    path.write_text(path.read_text().replace("[compare]\n", asked))
+    report = build(arms_study)
+    text = (report / "table.md").read_text()
+    assert "| Not inferior, p |" in text
+    assert "AUC (Δ against cls, margin 2.0 points)" in text
+    compared = pd.read_csv(report / "comparisons.csv").set_index(["cell", "metric"])
+    p = compared.loc[("joint", "auc"), "p_noninferior"]
+    assert f"| {p:.3f} |" in text or (p < 0.001 and "| \\<0.001 |" in text)
+    groups = pd.read_csv(report / "subgroups.csv")
+    assert set(groups["group"]) == {"mass", "calcification"}
+    row = groups[(groups["metric"] == "auc") & (groups["arm"] == "joint")].iloc[0]
+    block = text.split("### AUC by lesion type")[1]
+    assert f"| {row['group']} | joint | {100 * row['value']:.1f} [{100 * row['low']:.1f}, " in block
+    assert "Not inferior" not in (arms_report / "table.md").read_text()
+    assert not (arms_report / "subgroups.csv").exists()
 
 
 def test_half_a_study_gives_half_a_report(arms_study, no_figures):
@@ -162,7 +229,7 @@ def test_half_a_study_gives_half_a_report(arms_study, no_figures):
 def test_a_failure_leaves_the_old_report(arms_study, monkeypatch, no_figures):
     report = build(arms_study)
     old = contents(report)
-    monkeypatch.setattr(builder.html, "page", lambda *_: 1 / 0)
+    monkeypatch.setattr(builder.html, "render", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build(arms_study)
     assert contents(report) == old
@@ -179,7 +246,8 @@ def test_a_baseline_without_the_metric_is_said_so(arms_study, no_figures):
     path.write_text(path.read_text().replace('{ auc = "cls", dice = "seg" }', '"cls"'))
     report = build(arms_study)
     compared = pd.read_csv(report / "comparisons.csv")["metric"].unique()
-    assert list(compared) == ["auc"]
+    assert compared[0] == "auc"
+    assert not [metric for metric in compared if metric.startswith("dice")]
     page = (report / "table.md").read_text()
     assert page.count("the baseline has no value") == 1
     assert (
@@ -284,8 +352,8 @@ COUNTS = {f"{kind}_{k}": None for kind in ("true", "pred", "both") for k in rang
 @pytest.mark.parametrize(
     ("change", "figures"),
     [
-        (lambda frame: frame.assign(**COUNTS), {"forest", "differences", "roc", "curves"}),
-        (lambda frame: frame.assign(label=None), {"forest", "differences", "curves"}),
+        (lambda frame: frame.assign(**COUNTS), ALWAYS | SCORES),
+        (lambda frame: frame.assign(label=None), ALWAYS | MASKS),
         (lambda frame: frame.assign(label=None, **COUNTS), {"curves"}),
     ],
     ids=["no masks", "no labels", "neither"],

@@ -1,15 +1,29 @@
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.text import Text
 from PIL import Image
 
 from mtlbench.metrics import auc
 from mtlbench.report.collect import read_study
-from mtlbench.report.figures import cases, curves, differences, forest, roc, sweep
+from mtlbench.report.figures import (
+    calibration,
+    cases,
+    curves,
+    differences,
+    draw_all,
+    ecdf,
+    forest,
+    pr,
+    roc,
+    swarm,
+    sweep,
+)
 from mtlbench.report.figures.style import styled
 from mtlbench.report.numbers import measure, seed_values
 
-MODULES = (forest, differences, sweep, roc, curves, cases)
+INTERVALS = (forest, differences, sweep, swarm)
+MODULES = (*INTERVALS, roc, pr, calibration, ecdf, curves, cases)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +39,7 @@ def drawn(written):
 
 
 def test_text_is_at_least_7_points_and_captions_state_their_basis(drawn):
-    assert len(drawn) == 6
+    assert len(drawn) == len(MODULES)
     for name, one in drawn.items():
         one.figure.draw_without_rendering()
         texts = [text for text in one.figure.findobj(Text) if text.get_text()]
@@ -33,8 +47,10 @@ def test_text_is_at_least_7_points_and_captions_state_their_basis(drawn):
         assert min(text.get_fontsize() for text in texts) >= 7
         assert one.figure.get_figwidth() in (3.5, 7.0)
         if name not in ("curves", "cases"):
-            assert "40 test patients, 80 cases; 95 % intervals" in one.caption
+            assert "40 test patients, 80 cases; " in one.caption
             assert "2 seeds; these trained models only" in one.caption
+        if name.split("_")[0] in [module.__name__.rpartition(".")[2] for module in INTERVALS]:
+            assert "; 95 % intervals by studentised" in one.caption
 
 
 def test_forest_shows_the_estimates(drawn, written):
@@ -50,6 +66,40 @@ def test_forest_shows_the_estimates(drawn, written):
     for y, value in enumerate(expected):
         assert (value is None and y not in points) or points[y] == pytest.approx(100 * value)
     assert points[len(expected) + 1] == pytest.approx(80.54)
+
+
+def test_data_are_what_is_drawn(drawn, written):
+    data = drawn["forest"].data.dropna(subset=["arm"])
+    axis = drawn["forest"].figure.axes[0]
+    points = [line.get_xdata()[0] for line in axis.lines if len(line.get_xdata()) == 1]
+    aucs = 100 * data.loc[data["metric"] == "auc", "value"]
+    assert points[: len(aucs)] == pytest.approx(list(aucs))
+    published = drawn["forest"].data.query("cell == 'joint' and arm.isna()").set_index("metric")
+    assert published.loc["auc", "value"] == 0.8402
+    assert published.loc["auc", "source"].startswith("Le 2019, not comparable: ")
+    swept = drawn["sweep_loss_lambda"].data.query("metric == 'auc' and cell.str.contains('0.3')")
+    means, seeds = swept[swept["seed"].isna()], swept[swept["seed"].notna()]
+    assert means["value"].item() == pytest.approx(seeds["value"].mean())
+    assert seeds["low"].isna().all()
+    run = read_study(written / "arms").of_arm("cls")[0].runs[0]
+    steps = drawn["curves"].data.query("run == @run.folder.name")
+    assert steps["val_auc"].tolist() == run.history()["val_auc"].tolist()
+
+
+def test_a_margin_is_a_dashed_line(arms_study):
+    path = arms_study / "study.toml"
+    path.write_text(
+        path.read_text().replace("[compare]\n", "[compare]\nmargins = { auc = 0.05 }\n")
+    )
+    study = read_study(arms_study)
+    with styled():
+        (drawn,) = differences.draw(study, measure(study))
+    dashed = [
+        [line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == "--"]
+        for axis in drawn.figure.axes
+    ]
+    assert dashed == [[-5], [], [], [], []]
+    assert "dashed: margin of non-inferiority" in drawn.caption
 
 
 def test_sweep_runs_through_the_estimates_in_order(drawn, written):
@@ -75,21 +125,18 @@ def test_seed_values_are_the_metric_of_each_seed(written):
     assert seed_values(study)[cell.name, "auc"] == pytest.approx(tuple(expected))
 
 
-def test_cases_show_one_normal_and_one_cancer_with_each_segmenting_arm(drawn):
-    figure = drawn["cases"].figure
-    titles = [axis.get_title() for axis in figure.axes[:5]]
-    assert titles == ["Image", "Ground truth", "seg", "sequential", "joint"]
-    assert [figure.axes[i].get_ylabel().split(":")[0] for i in (0, 5)] == ["Normal", "Cancer"]
-
-
-def test_files_are_what_journals_ask_for(arms_report):
-    for path in (arms_report / "figures").glob("*.pdf"):
+def test_files_are_what_journals_ask_for(written, tmp_path):
+    study, folder = read_study(written / "arms"), tmp_path / "figures"
+    draw_all(study, measure(study), folder, images=True)
+    assert len(list(folder.glob("*.pdf"))) == 10
+    for path in folder.glob("*.pdf"):
+        assert not pd.read_csv(path.with_suffix(".csv")).empty
         assert b"/Type3" not in path.read_bytes()
         assert b"CreationDate" not in path.read_bytes()
-    with Image.open(arms_report / "figures" / "forest.png") as image:
+    with Image.open(folder / "forest.png") as image:
         assert image.width == 2100
         assert image.info["dpi"][0] == pytest.approx(300, abs=0.1)
-    assert "<dc:date>" not in (arms_report / "figures" / "forest.svg").read_text()
+    assert "<dc:date>" not in (folder / "forest.svg").read_text()
 
 
 def test_p_stays_within_its_panel(written):

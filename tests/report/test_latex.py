@@ -23,6 +23,20 @@ def test_rows_have_the_header_columns():
     assert source.count(r"\toprule") == source.count(r"\bottomrule") == 1
 
 
+def test_numbers_align_at_their_decimal_points():
+    """Set flush right with the same decimals: a value and its two limits in a column each."""
+    rows = (
+        (Entry("a"), Entry("5.0", bold=True, limits=("−10.2", "9.8")), Entry("<0.001")),
+        (Entry("b"), Entry("84.0", limits=("80.1", "100.0")), Entry("–")),
+        (Entry("c"), Entry("baseline"), Entry("0.012")),
+    )
+    source = document([Table("t", "T", ("", "Value", "p"), (Block("", rows),))])
+    assert r"\begin{tabular}{lr@{\ }r@{\ }rr}" in source
+    assert r"{}a & \textbf{5.0} & [$-$10.2, & 9.8] & \textless{}0.001 \\" in source
+    assert r"{}b & 84.0 & [80.1, & 100.0] & \textendash{} \\" in source
+    assert r"{}c & \multicolumn{3}{c}{baseline} & 0.012 \\" in source
+
+
 def test_a_long_table_goes_on_in_another_float():
     source = document([table(rows=MAX_ROWS // 2)])
     assert source.count(r"\begin{table*}") == 2
@@ -30,7 +44,13 @@ def test_a_long_table_goes_on_in_another_float():
     assert source.count(r"\label{tab:mtlbench-t}") == 1
 
 
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
+def lacks_latex():
+    known = shutil.which("pdflatex") and shutil.which("kpsewhich")
+    command = ["kpsewhich", "booktabs.sty"]
+    return not known or subprocess.run(command, capture_output=True).returncode != 0
+
+
+@pytest.mark.skipif(lacks_latex(), reason="pdflatex with booktabs is not installed")
 def test_it_compiles_alone_and_inside_a_paper(tmp_path, arms_report):
     (tmp_path / "table.tex").write_text(document([table()]))
     shutil.copy(arms_report / "table.tex", tmp_path / "report.tex")

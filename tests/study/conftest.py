@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from mtlbench.config import load_study
+from mtlbench.study.cells import expand
 from mtlbench.study.data import load_data
-from mtlbench.study.design import build_design, expand
+from mtlbench.study.design import build_design
 
 
 @pytest.fixture(scope="session")

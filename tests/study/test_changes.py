@@ -3,9 +3,10 @@ import pytest
 from mtlbench.config import load_study
 from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder, write_csv, write_json
+from mtlbench.study.cells import expand
 from mtlbench.study.changes import pairs_of, refuse_changes
 from mtlbench.study.data import load_data
-from mtlbench.study.design import build_design, expand
+from mtlbench.study.design import build_design
 
 KEYS = [  # of each table of a study file that shapes runs: old text, new text, what the diff says
     ("epochs = 2", "epochs = 3", "stages.1.epochs: 2 -> 3"),

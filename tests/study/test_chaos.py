@@ -121,7 +121,7 @@ def test_a_study_survives_kills_of_driver_worker_and_all(
             if driver is None or driver.poll() is not None:
                 driver = crowd.start(study, results, log, *arguments)
             wait_for(lambda: computing(folder) or driver.poll() is not None)  # noqa: B023
-            time.sleep(rng.uniform(0, 3))
+            time.sleep(rng.uniform(0, 2))
             kinds.append(rng.choice(["driver", "worker", "all"]))
             workers = computing(folder)
             if kinds[-1] == "worker" and workers:
@@ -160,11 +160,7 @@ def check(folder, undisturbed, seen):
 def test_a_signal_writes_checkpoints_and_the_next_start_goes_on(
     study_file, tmp_path, number, undisturbed
 ):
-    study, results, crowd = (
-        study_file(LONGER, CHECKPOINTS, SIX_SEEDS),
-        tmp_path / "results",
-        Crowd(),
-    )
+    study, results, crowd = study_file(LONGER, CHECKPOINTS), tmp_path / "results", Crowd()
     with (tmp_path / "log").open("w") as log:
         driver = crowd.start(study, results, log)
         wait_for(lambda: list(results.glob("tiny/runs/*/history.csv")))
@@ -176,12 +172,19 @@ def test_a_signal_writes_checkpoints_and_the_next_start_goes_on(
         assert crowd.start(study, results, log).wait(timeout=300) == 0
     assert all(RunFolder(folder).record()["attempts"] == 2 for folder in left)
     assert list(results.glob("tiny/runs/*/checkpoint*")) == []
-    assert outcome(results / "tiny") == undisturbed
+    assert_same_runs(results / "tiny", undisturbed, 8)
+
+
+def assert_same_runs(folder, undisturbed, count):
+    """So many runs, their bytes those of the same runs of the undisturbed study."""
+    found = {name: data for name, data in outcome(folder).items() if name.startswith("runs/")}
+    assert len({name.split("/")[1] for name in found}) == len(finished(folder)) == count
+    assert [name for name in found if found[name] != undisturbed[name]] == []
 
 
 def test_a_stopped_worker_is_killed_and_its_run_done_again(study_file, tmp_path, undisturbed):
     hung = ("[resources]", "[resources]\nhung_minutes = 0.1")
-    study, crowd = study_file(LONGER, CHECKPOINTS, SIX_SEEDS, hung), Crowd()
+    study, crowd = study_file(LONGER, CHECKPOINTS, hung), Crowd()
     with (tmp_path / "log").open("w") as log:
         driver = crowd.start(study, tmp_path, log)
         wait_for(lambda: computing(tmp_path / "tiny"))
@@ -190,11 +193,33 @@ def test_a_stopped_worker_is_killed_and_its_run_done_again(study_file, tmp_path,
         assert driver.wait(timeout=300) == 0
     assert not Path(f"/proc/{stopped}").exists()
     assert "no sign of life" in (tmp_path / "log").read_text()
-    assert outcome(tmp_path / "tiny") == undisturbed
+    assert_same_runs(tmp_path / "tiny", undisturbed, 8)
+
+
+def test_a_hung_job_of_a_killed_driver_is_killed_and_its_run_done_again(
+    study_file, tmp_path, undisturbed
+):
+    lines = '[resources]\nhung_minutes = 0.1\nslurm = { cluster = "local" }'
+    study = study_file(LONGER, CHECKPOINTS, ("[resources]", lines))
+    crowd, arguments = Crowd(), ("--executor", "slurm", "--only", "cls")
+    with (tmp_path / "log").open("w") as log:
+        driver = crowd.start(study, tmp_path, log, *arguments)
+        wait_for(lambda: computing(tmp_path / "tiny"))
+        hung = next(run for run in runs(tmp_path / "tiny") if run.state() == "running")
+        stopped = hung.record()["pid"]
+        os.kill(stopped, signal.SIGSTOP)
+        driver.kill()
+        driver.wait()
+        assert hung.state() == "running"
+        assert crowd.start(study, tmp_path, log, *arguments).wait(timeout=300) == 0
+    assert not Path(f"/proc/{stopped}").exists()
+    assert f"{hung.name}: no sign of life" in (tmp_path / "log").read_text()
+    assert hung.record()["attempts"] == 2
+    assert_same_runs(tmp_path / "tiny", undisturbed, 2)
 
 
 def test_a_stopped_worker_does_not_outlive_its_driver(study_file, tmp_path):
-    study, crowd = study_file(LONGER, SIX_SEEDS), Crowd()
+    study, crowd = study_file(LONGER), Crowd()
     with (tmp_path / "log").open("w") as log:
         driver = crowd.start(study, tmp_path, log)
         wait_for(lambda: computing(tmp_path / "tiny"))
@@ -220,7 +245,7 @@ def test_many_workers_do_each_of_many_runs_once(tmp_path, tiny_study):
 
 def test_of_drivers_that_start_at_once_one_wins(study_file, tmp_path, undisturbed):
     """On an empty cache too: all of them want to prepare the data."""
-    study, crowds = study_file(LONGER, CHECKPOINTS, SIX_SEEDS), [Crowd() for _ in range(DRIVERS)]
+    study, crowds = study_file(LONGER, CHECKPOINTS), [Crowd() for _ in range(DRIVERS)]
     drivers = []
     for number, crowd in enumerate(crowds):
         with (tmp_path / f"log{number}").open("w") as log:
@@ -231,4 +256,4 @@ def test_of_drivers_that_start_at_once_one_wins(study_file, tmp_path, undisturbe
     for number, code in enumerate(codes):
         said = (tmp_path / f"log{number}").read_text()
         assert code == 0 or f"is being driven by pid {winner} on host" in said, said
-    assert outcome(tmp_path / "tiny") == undisturbed
+    assert_same_runs(tmp_path / "tiny", undisturbed, 8)

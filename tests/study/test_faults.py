@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 
 from mtlbench.config import ResourcesConfig, load_study
 from mtlbench.records import RunFolder, read_json
+from mtlbench.study.cells import expand
 from mtlbench.study.data import load_data
-from mtlbench.study.design import build_design, expand
+from mtlbench.study.design import build_design
 from mtlbench.study.retry import given_up
 from mtlbench.training import loop
 from mtlbench.training.contact import ask_to_stop

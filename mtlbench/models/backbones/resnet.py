@@ -1,12 +1,14 @@
-"""The ResNet family (He et al. 2016): torchvision's, and a small one made for CPUs."""
+"""The ResNet family (He et al. 2016): torchvision's, and a small one made for CPUs.
+
+torchvision is imported where a network is built: it takes two seconds, and a study's driver, which
+reads names only, starts without it.
+"""
 
 from pathlib import Path
 
 import torch
-import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
 
 from mtlbench.config import ModelConfig
 from mtlbench.errors import StudyError
@@ -19,7 +21,9 @@ def torchvision_resnet(config: ModelConfig, *, name: str) -> Backbone:
     Weights made for RGB are summed over the input channels of the first convolution, which
     equals feeding the grey image three times.
     """
-    net = torchvision.models.get_model(name, weights=None)
+    from torchvision.models import get_model
+
+    net = get_model(name, weights=None)
     channels = net.fc.in_features
     grey = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
     state = _pretrained(config.weights, name)
@@ -58,6 +62,8 @@ def small_resnet(config: ModelConfig) -> Backbone:
 
 
 def _stage(before: int, width: int, stride: int) -> nn.Sequential:
+    from torchvision.models.resnet import BasicBlock
+
     shortcut = nn.Sequential(
         nn.Conv2d(before, width, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(width)
     )
@@ -74,7 +80,9 @@ def _pretrained(weights: str, name: str) -> dict[str, Tensor] | None:
     if weights == "none":
         return None
     if weights == "imagenet":
-        entry = torchvision.models.get_model_weights(name).DEFAULT
+        from torchvision.models import get_model_weights
+
+        entry = get_model_weights(name).DEFAULT
         state: dict[str, Tensor] = entry.get_state_dict(progress=False, check_hash=True)
         return state
     path = Path(weights).expanduser()

@@ -5,12 +5,19 @@ from pathlib import Path
 
 from mtlbench.report.collect import Study
 from mtlbench.report.figures import (
+    calibration,
     cases,
     curves,
     differences,
+    ecdf,
     forest,
+    froc,
+    heatmap,
     importances,
+    plane,
+    pr,
     roc,
+    swarm,
     sweep,
     trials,
 )
@@ -21,7 +28,7 @@ __all__ = ["Saved", "draw_all"]
 
 
 def draw_all(study: Study, numbers: Numbers, folder: Path, *, images: bool) -> list[Saved]:
-    """Write every figure that the study's data allow, as PDF, SVG and PNG."""
+    """Write every figure that the study's data allow, as PDF, SVG and PNG, with its data."""
     folder.mkdir(parents=True)
     with styled():
         return [save(drawn, folder) for drawn in _figures(study, numbers, images=images)]
@@ -32,9 +39,12 @@ def _figures(study: Study, numbers: Numbers, *, images: bool) -> Iterator[Drawn]
     yield from differences.draw(study, numbers)
     if study.config.kind == "ablation":  # a search's finalists are no curve
         yield from sweep.draw(study, numbers)
+        yield from heatmap.draw(study, numbers)
+    yield from plane.draw(study, numbers)
     yield from trials.draw(study)
     yield from importances.draw(study)
-    yield from roc.draw(study, numbers)
+    for module in (roc, pr, calibration, froc, ecdf, swarm):
+        yield from module.draw(study, numbers)
     yield from curves.draw(study, numbers)
     if images:
         yield from cases.draw(study, numbers)

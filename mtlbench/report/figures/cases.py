@@ -1,12 +1,16 @@
-"""Figure 2 of Le et al. 2019: image, ground truth and each arm's prediction, for two cases.
+"""Figure 2 of Le et al. 2019: image, ground truth and each arm's prediction of a few test cases.
 
-P = cases of a panels file, H, W = height and width in pixels.
+Which cases is a rule: of those with a lesion that the runs have kept (by the truth alone) the ones
+that the arms segment best, in the middle and worst, and the kept case without one.
+H, W = height and width in pixels.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -14,103 +18,154 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from mtlbench.config import CLASSES, IGNORED
+from mtlbench.metrics import any_lesion
 from mtlbench.report import files
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.figures.style import TWO_COLUMNS, Drawn, wrapped
 from mtlbench.report.numbers import Numbers
+from mtlbench.report.text import absent
 
 CLASS_COLOURS = ("none", "#56B4E9", "#D55E00", "#009E73", "#F0E442")
 """Healthy is transparent; the rest are Okabe and Ito's, apart on grey."""
-FILL = 0.45
+FILL = 0.35
 """Opacity of a class over the image; its outline is solid."""
+MOST_CELLS = 6
+"""Columns of predictions, the first in the study's order: in more a lesion is too small to see."""
+MOST_HEIGHT = 8.0
+"""Of the figure in inches, so that a page has room for its caption."""
+NAMES_WIDTH = 0.4
+"""Of the rows' names, in inches."""
+RANKS = ("Best", "Median", "Worst")
+LABELS = {0.0: "no cancer", 1.0: "cancer"}
 
 Panels = Mapping[str, NDArray[Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A cell's first run: its panels, and what `predictions.csv` says of every test case."""
+
+    cell: Cell
+    panels: Panels
+    dice: Mapping[str, float]
+    """Lesion against healthy, by image id; NaN without a lesion or without predicted masks."""
+    score: Mapping[str, float]
+
+    def place(self, case: str) -> int:
+        """Where a case stands among the panels."""
+        return int(np.flatnonzero(self.panels["image_id"] == case)[0])
+
+
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
-    """Rows are a normal and a cancer case, columns the image, the truth and each arm."""
+    """Rows are cases, columns the image, the truth and each segmenting arm."""
     del numbers  # every figure is drawn from the same two values
-    panels = {cell.name: found for cell in study.shown if (found := _panels(cell))}
-    rows = _rows(next(iter(panels.values()))) if panels else []
-    if not rows:
+    shown = [one for cell in study.shown if (one := _shown(cell)) is not None]
+    segmenting = [one for one in shown if "pred" in one.panels][:MOST_CELLS]
+    if not segmenting:
         return
-    shown = tuple(cell for cell in study.shown if cell.name in panels)
-    segmenting = tuple(cell for cell in shown if "pred" in panels[cell.name])
-    columns = 2 + len(segmenting)
-    first = next(iter(panels.values()))
-    height, width = first["images"].shape[1:]
-    side = TWO_COLUMNS / columns
-    figure = Figure(figsize=(TWO_COLUMNS, len(rows) * (side * height / width + 0.2) + 0.7))
-    axes = figure.subplots(len(rows), columns, squeeze=False)
-    for line, case in zip(axes, rows, strict=True):
-        _row(line, case, shown, segmenting, panels)
-    titles = ["Image", "Ground truth", *(cell.label for cell in segmenting)]
+    ranked, picked = _rank(shown, segmenting)
+    if not picked:
+        return
+    side = (TWO_COLUMNS - NAMES_WIDTH) / (2 + len(segmenting))
+    height, width = segmenting[0].panels["images"].shape[1:]
+    tall = 0.7 + len(picked) * (side * height / width + 0.4)
+    figure = Figure(figsize=(TWO_COLUMNS, min(tall, MOST_HEIGHT)))
+    axes = figure.subplots(len(picked), 2 + len(segmenting), squeeze=False)
+    for line, (case, row) in zip(axes, picked.items(), strict=True):
+        line[0].set_ylabel(f"{row}\n{case}")
+        _row(line, case, shown, segmenting)
+    titles = ["Image", "Ground truth", *(one.cell.label for one in segmenting)]
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(wrapped(title, int(15 * side)))
-    patches = [
-        Patch(facecolor=to_rgba(colour, FILL), edgecolor=colour, label=name)
-        for colour, name in zip(CLASS_COLOURS, CLASSES, strict=True)
-        if colour != "none"
-    ]
-    patches.insert(0, Patch(facecolor="none", edgecolor="#b0b0b0", label=CLASSES[0]))
-    figure.legend(handles=patches, loc="outside lower center", ncols=5)
+    figure.legend(handles=_patches(), loc="outside lower center", ncols=5)
     yield Drawn(
         "cases",
         figure,
-        f"A normal and a cancer case of the test set, picked without regard to any prediction "
-        f"({', '.join(rows)}): image, ground truth and each arm’s segmentation by seed "
-        f"{shown[0].runs[0].seed}, with its cancer score below. White outlines: ignored.",
-        "Image, ground truth and predictions of a normal and a cancer case",
+        _data(shown, segmenting, ranked, picked),
+        f"{_rule(len(ranked))}; seed {segmenting[0].cell.runs[0].seed}. Below: Dice of lesion "
+        "against healthy on the full image, and the cancer score. White outlines: ignored.",
+        f"Image, ground truth and predictions of {len(picked)} test cases: "
+        f"{', '.join(picked.values())}",
     )
 
 
-def _panels(cell: Cell) -> Panels | None:
-    path = cell.runs[0].folder.path / "panels.npz"
+def _rule(n_lesions: int) -> str:
+    """How the cases were chosen; a run of an older version has kept one with a lesion alone."""
+    normal = "of the test cases without a lesion the middle one by name"
+    if n_lesions < len(RANKS):
+        return f"Kept by the truth alone: {n_lesions} with a lesion, and {normal}"
+    return (
+        f"The best, the median and the worst of {n_lesions} test cases with a lesion (evenly "
+        "spaced in the order of lesion area) by the mean Dice of the shown segmentations, ties by "
+        f"name; and {normal}"
+    )
+
+
+def _shown(cell: Cell) -> _Shown | None:
+    run = cell.runs[0]
+    path = run.folder.path / "panels.npz"
     if not path.is_file():
         return None
-    found = files.panels(path)
-    return found if found["image_id"].size else None
+    frame = cell.frame[cell.frame["seed"] == run.seed].set_index("image_id")
+    true_NK, pred_NK, both_NK = (
+        frame[[f"{kind}_{k}" for k in range(len(CLASSES))]].to_numpy(float)
+        for kind in ("true", "pred", "both")
+    )
+    true_N, pred_N, both_N = any_lesion(true_NK, pred_NK, both_NK)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        dice_N = np.where(true_N > 0, 2 * both_N / (true_N + pred_N), np.nan)
+    dice, score = (
+        {str(case): float(value) for case, value in zip(frame.index, values_N, strict=True)}
+        for values_N in (dice_N, frame["score"])
+    )
+    return _Shown(cell, files.panels(path), dice, score)
 
 
-def _rows(panels: Panels) -> list[str]:
-    """The first normal case and the first cancer."""
-    lesions = ((panels["truth"] > 0) & (panels["truth"] != IGNORED)).any(axis=(1, 2))
-    label, names = panels["label"], panels["image_id"]
-    picked = [*names[(label != 1) & ~lesions][:1], *names[label == 1][:1]]
-    return [str(name) for name in picked]
+def _rank(
+    shown: Sequence[_Shown], segmenting: Sequence[_Shown]
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Mean Dice of each kept case with a lesion, falling; and the row that each drawn case is."""
+    kept = [set(map(str, one.panels["image_id"])) & set(one.dice) for one in shown]
+    common = sorted(set.intersection(*kept))
+    mean = {case: float(np.mean([one.dice[case] for one in segmenting])) for case in common}
+    lesions = sorted((case for case in common if not absent(mean[case])), key=lambda c: -mean[c])
+    picked = {case: "Normal" for case in common if _is_normal(segmenting[0], case)}
+    picked = dict(list(picked.items())[:1])
+    if len(lesions) >= len(RANKS):
+        lesions_drawn = [lesions[0], lesions[len(lesions) // 2], lesions[-1]]
+        picked |= dict(zip(lesions_drawn, RANKS, strict=True))
+    else:
+        picked |= dict.fromkeys(lesions, "Lesion")
+    return {case: mean[case] for case in lesions}, picked
+
+
+def _is_normal(one: _Shown, case: str) -> bool:
+    truth_HW = one.panels["truth"][one.place(case)]
+    lesion = (truth_HW > 0) & (truth_HW != IGNORED)
+    return not lesion.any() and one.panels["label"][one.place(case)] != 1
 
 
 def _row(
-    axes: NDArray[Any],
-    case: str,
-    shown: tuple[Cell, ...],
-    segmenting: tuple[Cell, ...],
-    panels: Mapping[str, Panels],
+    axes: NDArray[Any], case: str, shown: Sequence[_Shown], segmenting: Sequence[_Shown]
 ) -> None:
-    first = next(iter(panels.values()))
-    i = _find(first, case)
-    image_HW, truth_HW = first["images"][i], first["truth"][i]
+    first = segmenting[0]
+    image_HW, truth_HW = (first.panels[key][first.place(case)] for key in ("images", "truth"))
     scores = [
-        f"{cell.label}: {score}"
-        for cell in shown
-        if "pred" not in panels[cell.name] and (score := _score(panels[cell.name], case))
+        f"{one.cell.label}: {score}"
+        for one in shown
+        if "pred" not in one.panels and (score := _score(one, case))
     ]
     _show(axes[0], image_HW, None, "\n".join(scores))
-    axes[0].set_ylabel(f"{'Cancer' if first['label'][i] == 1 else 'Normal'}: {case}")
-    _show(axes[1], image_HW, truth_HW, "")
-    for axis, cell in zip(axes[2:], segmenting, strict=True):
-        own = panels[cell.name]
-        _show(axis, image_HW, own["pred"][_find(own, case)], _score(own, case))
+    label = LABELS.get(float(first.panels["label"][first.place(case)]), "")
+    _show(axes[1], image_HW, truth_HW, label)
+    for axis, one in zip(axes[2:], segmenting, strict=True):
+        own_HW, pred_HW = (one.panels[key][one.place(case)] for key in ("images", "pred"))
+        dice = "" if absent(one.dice[case]) else f"Dice {100 * one.dice[case]:.0f} %"
+        _show(axis, own_HW, pred_HW, "\n".join(filter(None, [dice, _score(one, case)])))
 
 
-def _find(panels: Panels, case: str) -> int:
-    """Where a case stands; the rule that picks panels is the same for every run of a study."""
-    return int(np.flatnonzero(panels["image_id"] == case)[0])
-
-
-def _score(panels: Panels, case: str) -> str:
-    score = panels["score"][_find(panels, case)]
-    return "" if np.isnan(score) else f"score {score:.2f}"
+def _score(one: _Shown, case: str) -> str:
+    return "" if absent(one.score[case]) else f"score {one.score[case]:.2f}"
 
 
 def _show(
@@ -130,3 +185,37 @@ def _show(
     axis.set(xticks=[], yticks=[])
     axis.set_xlabel(below)
     axis.spines[:].set_visible(False)
+
+
+def _patches() -> list[Patch]:
+    lesions = [
+        Patch(facecolor=to_rgba(colour, FILL), edgecolor=colour, label=name)
+        for colour, name in zip(CLASS_COLOURS, CLASSES, strict=True)
+        if colour != "none"
+    ]
+    return [Patch(facecolor="none", edgecolor="#b0b0b0", label=CLASSES[0]), *lesions]
+
+
+def _data(
+    shown: Sequence[_Shown],
+    segmenting: Sequence[_Shown],
+    ranked: Mapping[str, float],
+    picked: Mapping[str, str],
+) -> pd.DataFrame:
+    """Every case that was ranked, and the normal one, by cell; `row` is empty where not drawn."""
+    used = [one for one in shown if "pred" not in one.panels or one in segmenting]
+    return pd.DataFrame(
+        [
+            {
+                "image_id": case,
+                "row": picked.get(case, ""),
+                "mean_dice": ranked.get(case, np.nan),
+                "cell": one.cell.name,
+                "seed": one.cell.runs[0].seed,
+                "dice": one.dice[case],
+                "score": one.score[case],
+            }
+            for case in dict.fromkeys([*picked, *ranked])
+            for one in used
+        ]
+    )

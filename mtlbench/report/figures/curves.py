@@ -33,7 +33,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     del numbers  # every figure is drawn from the same two values
     histories = {
         cell.name: pd.concat(
-            [run.history().assign(run=i) for i, run in enumerate(cell.runs)], ignore_index=True
+            [run.history().assign(run=run.folder.name) for run in cell.runs], ignore_index=True
         )
         for cell in study.shown
     }
@@ -53,11 +53,22 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     yield Drawn(
         "curves",
         figure,
+        _data(histories),
         "Losses before weighting and validation metrics along the optimisation steps: the mean "
         "over seeds, single seeds faint. A strategy that starts from another run begins where "
         "that run ends.",
         "Loss and validation curves of each arm",
     )
+
+
+def _data(histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row per epoch of each run, then of the mean over a cell's runs, whose `run` is empty."""
+    columns = [column for column, _, _ in PANELS]
+    parts = []
+    for name, history in histories.items():
+        mean = history.groupby("step", as_index=False)[columns].mean()
+        parts += [history.assign(cell=name), mean.assign(cell=name)]
+    return pd.concat(parts)[["cell", "run", "step", *columns]]
 
 
 def _panel(

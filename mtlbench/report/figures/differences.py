@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.figures.style import (
     GREY,
+    HALO,
     TWO_COLUMNS,
     Drawn,
     colours,
@@ -17,7 +19,11 @@ from mtlbench.report.figures.style import (
 )
 from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers
+from mtlbench.report.tables import ADJUSTED
 from mtlbench.report.text import METRICS, absent, p_value
+
+COLUMNS = ("cell", "arm", "baseline", "metric", "difference", "low", "high", "p_adjusted", "margin")
+"""Of the data that are drawn."""
 
 
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
@@ -34,11 +40,14 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         _panel(axis, study, numbers, metric, cells)
     axes[0].set_yticks(range(len(cells)), labels)
     axes[0].set_ylim(len(cells) - 0.5, -0.65)
+    margin = "; dashed: margin of non-inferiority" if study.config.compare.margins else ""
     yield Drawn(
         "differences",
         figure,
+        pd.DataFrame([{key: row[key] for key in COLUMNS} for row in numbers.comparison.values()]),
         "Paired differences from the baseline on the same patients; p is adjusted "
-        f"over all cells within one metric by Holm ({basis(study, numbers)}).",
+        f"over all cells within one metric by {ADJUSTED[study.config.compare.adjust]}{margin} "
+        f"({basis(study, numbers)}).",
         f"Differences from the baseline in {', '.join(METRICS[m] for m in metrics)}",
     )
 
@@ -48,6 +57,9 @@ def _panel(
 ) -> None:
     palette = colours(study)
     axis.axvline(0, color=GREY, linewidth=0.8, zorder=0)
+    margin = study.config.compare.margins.get(metric)
+    if margin is not None:
+        axis.axvline(-100 * margin, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
     for y, cell in enumerate(cells):
         row = numbers.comparison.get((cell.name, metric))
         if row is None:
@@ -74,10 +86,11 @@ def _write_p(axis: Axes, x: float, y: int, p: str) -> None:
     low, high = axis.get_xlim()
     side = min(int(3 * (x - low) / (high - low)), 2)
     axis.annotate(
-        f"p {p}" if p.startswith("<") else f"p = {p}",
+        f"p {p.replace('<', '< ')}" if p.startswith("<") else f"p = {p}",
         (x, y),
         (0, 4.5),
         textcoords="offset points",
         ha=("left", "center", "right")[side],
         fontsize=7,
+        path_effects=[HALO],
     )

@@ -1,10 +1,13 @@
 """Forest plot: every cell under every metric, with its interval, and the published values."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mtlbench.analysis.published import PublishedRow
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.figures.style import (
     GREY,
@@ -21,28 +24,54 @@ from mtlbench.report.published import Published, published
 from mtlbench.report.text import METRICS, absent
 
 
+@dataclass(frozen=True, slots=True)
+class _Other:
+    """A row that is not ours: a published model, or the heading of a source."""
+
+    label: str
+    source: str
+    numbers: Mapping[str, PublishedRow]
+    """By metric; a heading has none."""
+
+
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
-    """Rows are cells and, below a line, what is published; panels are metrics."""
+    """Rows are cells and what is published, below a line where incomparable; panels are metrics."""
     metrics, cells = numbers.metrics(), study.complete
     if not metrics:
         return
-    others = _others(published(study, numbers)[0])
-    labels = [wrapped(_label(study, cell)) for cell in cells] + [label for label, _ in others]
+    others, n_beside = _others(published(study, numbers)[0])
+    labels = [wrapped(_label(study, cell)) for cell in cells]
+    labels += [wrapped(other.label) for other in others]
     figure = Figure(figsize=(TWO_COLUMNS, 0.85 + rows_height(labels, 0.19)))
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axis, metric in zip(axes, metrics, strict=True):
         _panel(axis, study, numbers, metric)
-        _published(axis, others, metric, first=len(cells))
+        _published(axis, others, metric, first=len(cells), n_beside=n_beside)
         widen(axis, "x", least=0)
     axes[0].set_yticks(range(len(labels)), labels)
     axes[0].set_ylim(len(labels) - 0.5, -0.5)
-    hollow = "; hollow: published values" if others else ""
+    sources = "; ".join(dict.fromkeys(other.source for other in others))
+    hollow = f"; hollow: published values ({sources})" if others else ""
     yield Drawn(
         "forest",
         figure,
+        _data(numbers, others),
         f"Test values of every cell; grey lines: the baselines{hollow} ({basis(study, numbers)}).",
         f"Forest plot of {', '.join(METRICS[m] for m in metrics)} of {len(cells)} cells",
     )
+
+
+def _data(numbers: Numbers, others: Sequence[_Other]) -> pd.DataFrame:
+    """A row per cell and metric, then per published value; `source` is empty for our own."""
+    keys = ("cell", "arm", "metric", "value", "low", "high")
+    rows = [{key: row[key] for key in keys} for row in numbers.estimate.values()]
+    rows += [
+        row.model_dump(include={"metric", "value", "low", "high"})
+        | {"cell": row.name, "source": other.source}
+        for other in others
+        for row in other.numbers.values()
+    ]
+    return pd.DataFrame(rows, columns=[*keys, "source"]).dropna(subset=["value"])
 
 
 def _panel(axis: Axes, study: Study, numbers: Numbers, metric: str) -> None:
@@ -63,26 +92,35 @@ def _panel(axis: Axes, study: Study, numbers: Numbers, metric: str) -> None:
     axis.tick_params(axis="y", length=0)
 
 
-def _others(entries: Sequence[Published]) -> list[tuple[str, dict[str, float]]]:
-    """Label and values by metric of each published model, below a line for their source."""
-    rows: list[tuple[str, dict[str, float]]] = []
+def _others(entries: Sequence[Published]) -> tuple[list[_Other], int]:
+    """A row per published model, and how many are comparable: those stand first.
+
+    The others come by source; the caption says what differs.
+    """
+    beside, apart = [], []
     for one in entries:
-        models: dict[str, dict[str, float]] = {}
-        for row in one.entry.rows:
-            models.setdefault(row.name, {})[row.metric] = row.value
-        heading = f"{one.author}, {one.verdict}:" if one.why_not else f"{one.author}:"
-        rows += [(heading, {}), *models.items()]
-    return rows
+        if not one.why_not:
+            for name, numbers in one.models.items():
+                beside.append(_Other(f"{one.author}: {name}", one.author, numbers))
+            continue
+        source = f"{one.author}, {one.verdict}"
+        apart.append(_Other(f"{one.author}, not comparable:", source, {}))
+        apart += [_Other(name, source, numbers) for name, numbers in one.models.items()]
+    return beside + apart, len(beside)
 
 
 def _published(
-    axis: Axes, others: Sequence[tuple[str, dict[str, float]]], metric: str, *, first: int
+    axis: Axes, others: Sequence[_Other], metric: str, *, first: int, n_beside: int
 ) -> None:
-    if others:
-        axis.axhline(first - 0.5, color="#b0b0b0", linewidth=0.5)
-    for y, (_, values) in enumerate(others, start=first):
-        if metric in values:
-            axis.plot(100 * values[metric], y, "o", mfc="white", mec=GREY, markersize=4)
+    """Hollow points, with the interval that the source gives."""
+    if len(others) > n_beside:
+        axis.axhline(first + n_beside - 0.5, color="#b0b0b0", linewidth=0.5)
+    for y, other in enumerate(others, start=first):
+        if (row := other.numbers.get(metric)) is None:
+            continue
+        if row.low is not None and row.high is not None:
+            axis.plot([100 * row.low, 100 * row.high], [y, y], color=GREY)
+        axis.plot(100 * row.value, y, "o", mfc="white", mec=GREY, markersize=4)
 
 
 def _label(study: Study, cell: Cell) -> str:

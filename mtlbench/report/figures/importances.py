@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from mtlbench.report.collect import Study
 from mtlbench.report.figures.style import (
     GREY,
+    ONE_COLUMN,
     PALETTE,
     TWO_COLUMNS,
     Drawn,
@@ -31,18 +32,24 @@ def draw(study: Study) -> Iterator[Drawn]:
     places = list(dict.fromkeys(zip(rows["arm"], rows["factor"], strict=True)))
     alone = rows["arm"].nunique() == 1
     labels = [wrapped(factor_label(f) if alone else f"{factor_label(f)} ({a})") for a, f in places]
-    figure = Figure(figsize=(TWO_COLUMNS, 0.75 + rows_height(labels, 0.2)))
+    width = ONE_COLUMN if len(metrics) == 1 else TWO_COLUMNS
+    figure = Figure(figsize=(width, 0.75 + rows_height(labels, 0.2)))
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     limit = 1 - study.config.compare.level
     for axis, metric in zip(axes, metrics, strict=True):
         _panel(axis, rows[rows["metric"] == metric], places, limit)
-        axis.set_xlabel(wrapped(f"{metric_label(metric)}: share of variance (%)", 22))
+        axis.set_xlabel(
+            wrapped(
+                f"{metric_label(metric)}: share of variance (%)", 28 if len(metrics) < 3 else 22
+            )
+        )
     axes[0].set_yticks(range(len(labels)), labels)
     axes[0].set_ylim(len(labels) - 0.5, -0.5)
     hollow = f" Hollow: p ≥ {limit:.2g}." if rows["p"].notna().any() else ""
     yield Drawn(
         "importances",
         figure,
+        rows[["metric", "arm", "factor", "importance", "p"]],
         "Share of the validation metrics’ variance over runs that each factor accounts for "
         f"({'; '.join(rows['method'].unique())}).{hollow}",
         f"Bars of {len(places)} factors for {', '.join(map(metric_label, metrics))}",

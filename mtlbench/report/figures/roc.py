@@ -1,20 +1,15 @@
 """ROC curve per arm: the mean over seeds with its band of resampled patients."""
 
 from collections.abc import Iterator
+from typing import Any
 
-from matplotlib.figure import Figure
+import pandas as pd
 
 from mtlbench.analysis import roc_band
-from mtlbench.report.collect import Study
-from mtlbench.report.figures.style import GREY, ONE_COLUMN, Drawn, line_styles
-from mtlbench.report.notes import basis
+from mtlbench.report.collect import Cell, Study
+from mtlbench.report.figures.bands import banded, bands_caption
+from mtlbench.report.figures.style import GREY, Drawn
 from mtlbench.report.numbers import Numbers
-from mtlbench.report.text import level_text, percent
-
-RESAMPLES = 1000
-"""Of the band; the intervals of AUC have their own."""
-BANDED = 4
-"""With more curves than this their bands would hide each other, and are left out."""
 
 
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
@@ -22,32 +17,19 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     cells = tuple(cell for cell in study.shown if numbers.value(cell, "auc") is not None)
     if not cells:
         return
-    level = study.config.compare.level
-    figure = Figure(figsize=(ONE_COLUMN, ONE_COLUMN + 0.17 * len(cells)))
-    axis = figure.subplots()
-    styles = line_styles(study, study.shown)
+    figure, axis, data = banded(study, numbers, cells, _measure, "auc")
     axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.6, linestyle=":")
-    for cell in cells:
-        curve = roc_band(cell.frame, level=level, resamples=RESAMPLES)
-        style = styles[cell.name]
-        if len(cells) <= BANDED:
-            low, high = curve["low"], curve["high"]
-            axis.fill_between(
-                curve["fpr"], low, high, color=style["color"], alpha=0.13, linewidth=0
-            )
-        auc = percent(numbers.value(cell, "auc"))
-        axis.plot(curve["fpr"], curve["tpr"], **style, label=f"{cell.label} (AUC {auc} %)")
     axis.set(xlabel="False-positive rate", ylabel="Sensitivity", aspect="equal")
-    axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    figure.legend(loc="outside lower center", ncols=1)
-    bands = (
-        f"bands: pointwise {level_text(level)} of {RESAMPLES} resamples of patients"
-        if len(cells) <= BANDED
-        else f"no bands, since {len(cells)} of them would hide each other"
-    )
+    axis.set(xlim=(-0.01, 1.01))
     yield Drawn(
         "roc",
         figure,
-        f"ROC curves, the mean sensitivity over seeds; {bands} ({basis(study, numbers)}).",
+        data,
+        "ROC curves, the mean sensitivity over seeds; dotted: chance; "
+        f"{bands_caption(study, numbers, len(cells))}.",
         f"ROC curves of {', '.join(cell.label for cell in cells)}",
     )
+
+
+def _measure(cell: Cell, **settings: Any) -> pd.DataFrame:
+    return roc_band(cell.frame, **settings)

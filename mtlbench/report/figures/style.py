@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib as mpl
+import matplotlib.style
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from mtlbench.report.collect import Cell, Study
+from mtlbench.report.files import write_csv
 from mtlbench.report.text import lines
 
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.0
@@ -19,40 +23,16 @@ ONE_COLUMN, TWO_COLUMNS = 3.5, 7.0
 ROW_LABEL = 34
 """Characters of a line of a row's label."""
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's colours, apart for every kind of colour vision; yellow is too pale a line."""
+STYLE = Path(__file__).parents[1] / "mtlbench.mplstyle"
+PALETTE: tuple[str, ...] = tuple(
+    mpl.rc_params_from_file(STYLE, use_default_template=False)["axes.prop_cycle"].by_key()["color"]
+)
+"""The style file's colours, one an arm."""
 DASHES = ("-", "--", ":", "-.")
 GREY = "#6b6b6b"
+HALO = withStroke(linewidth=1.5, foreground="white")
+"""Keeps a text readable that lies on a line."""
 
-_RC: Any = {
-    "backend": "agg",
-    "font.family": "DejaVu Sans",
-    "font.size": 7.5,
-    "axes.titlesize": 8,
-    "axes.labelsize": 7.5,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "lines.linewidth": 1.2,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.5,
-    "axes.unicode_minus": True,
-    "figure.constrained_layout.use": True,
-    "figure.dpi": 100,
-    "savefig.dpi": 300,
-    "pdf.fonttype": 42,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "mtlbench",
-}
 _METADATA: dict[str, dict[str, str | None]] = {
     "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
     "svg": {"Date": None, "Creator": None},
@@ -66,13 +46,15 @@ class Drawn:
 
     name: str
     figure: Figure
+    data: pd.DataFrame
+    """What is drawn, a row per point; fractions, not rounded."""
     caption: str
     alt: str
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A figure on disk: `folder/name.{pdf,svg,png}`; `wide` if it spans two columns."""
+    """A figure on disk: `folder/name.{pdf,svg,png,csv}`; `wide` if it spans two columns."""
 
     name: str
     folder: Path
@@ -84,18 +66,17 @@ class Saved:
 @contextmanager
 def styled() -> Iterator[None]:
     """Draw with our settings alone, whatever the user's matplotlibrc says."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_RC)
+    with mpl.style.context(STYLE, after_reset=True):
         yield
 
 
 def save(drawn: Drawn, folder: Path) -> Saved:
-    """Write a figure as PDF, SVG and PNG, without dates or versions."""
+    """Write a figure as PDF, SVG and PNG, without dates or versions, and its data as CSV."""
     drawn.figure.draw_without_rendering()
     drawn.figure.set_layout_engine("none")  # laid out once, not once per format
     for suffix, metadata in _METADATA.items():
         drawn.figure.savefig(folder / f"{drawn.name}.{suffix}", metadata=metadata)
+    write_csv(folder / f"{drawn.name}.csv", drawn.data)
     wide = drawn.figure.get_figwidth() > ONE_COLUMN
     return Saved(drawn.name, folder, wide, drawn.caption, drawn.alt)
 

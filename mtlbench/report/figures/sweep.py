@@ -1,9 +1,11 @@
 """A metric along a varied key: a curve with a band for numbers, points for names."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,6 +19,7 @@ from mtlbench.report.figures.style import (
     letters,
     place_legend,
     widen,
+    wrapped,
 )
 from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers, seed_values
@@ -67,10 +70,28 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         yield Drawn(
             f"sweep_{key.replace('.', '_')}",
             figure,
+            _data(lines, key, metrics, numbers, seeds),
             f"Test metrics along {key} with pointwise intervals; rings: single seeds, dashed "
             f"lines: the baselines ({basis(study, numbers)}).",
             f"{', '.join(METRICS[m] for m in metrics)} along {key}",
         )
+
+
+def _data(
+    lines: Sequence[_Line], key: str, metrics: Sequence[str], numbers: Numbers, seeds: SeedValues
+) -> pd.DataFrame:
+    """A row per cell and metric with its interval, then one per seed, which has none."""
+    rows: list[dict[str, object]] = []
+    for line in lines:
+        for cell, metric in itertools.product(line.cells, metrics):
+            row = numbers.estimate[cell.name, metric]
+            if absent(row["value"]):
+                continue
+            place = {"line": line.label, "cell": cell.name, key: cell.values[key], "metric": metric}
+            rows.append({**place, **{name: row[name] for name in ("value", "low", "high")}})
+            of_seeds = zip(cell.seeds, seeds[cell.name, metric], strict=True)
+            rows += [{**place, "seed": seed, "value": value} for seed, value in of_seeds]
+    return pd.DataFrame(rows).astype({"seed": "Int64"})
 
 
 def _lines(study: Study, cells: Sequence[Cell], key: str, names: Sequence[str]) -> list[_Line]:
@@ -119,7 +140,8 @@ def _draw_baseline(axis: Axes, numbers: Numbers, key: str, metric: str) -> None:
     value = 100 * (numbers.value(base, metric) or 0)
     axis.axhline(value, color=GREY, linestyle="--", linewidth=0.8, zorder=0)
     place: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-    axis.annotate(base.label, (1, value), (-2, 2), color=GREY, fontsize=7, ha="right", **place)
+    label = wrapped(base.label, 10)
+    axis.annotate(label, (1, value), (2, 0), color=GREY, fontsize=7, va="center", **place)
 
 
 def _scale(axis: Axes, names: Sequence[str]) -> None:

@@ -45,6 +45,7 @@ def _figure(
     return Drawn(
         f"trials_{arm}",
         figure,
+        trials[["trial", *keys, *objectives]].assign(finalist=chosen),
         f"The {len(trials)} complete trials of {arm} on validation data; filled: the finalists, "
         "which are trained again with fresh seeds.",
         f"Scatter of {', '.join(map(metric_label, objectives))} against {', '.join(keys)}",
@@ -69,7 +70,8 @@ def _across(axis: Axes, column: pd.Series, key: str) -> pd.Series:
         values = column.astype(float)
     except ValueError:
         names = sorted(column.unique())
-        axis.set_xticks(range(len(names)), names, rotation=30, ha="right")
+        labels = [wrapped(name, 10) for name in names]
+        axis.set_xticks(range(len(names)), labels, rotation=30, ha="right")
         return column.map(names.index)
     if key.startswith("val."):
         return 100 * values
@@ -82,4 +84,4 @@ def _across(axis: Axes, column: pd.Series, key: str) -> pd.Series:
 
 
 def _name(key: str) -> str:
-    return f"validation {metric_label(key)} (%)" if key.startswith("val.") else short_key(key)
+    return f"Validation {metric_label(key)} (%)" if key.startswith("val.") else short_key(key)

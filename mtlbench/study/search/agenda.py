@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mtlbench.config import StudyConfig
-from mtlbench.errors import StudyError
 from mtlbench.records import write_csv
 from mtlbench.study.agenda import Work
-from mtlbench.study.changes import Pair, refuse_changes
+from mtlbench.study.cells import Cell
+from mtlbench.study.changes import Pair, refuse_changes, refuse_search_changes
 from mtlbench.study.data import StudyData
-from mtlbench.study.design import Cell, Run
+from mtlbench.study.design import Run
 from mtlbench.study.models import drop_models
 from mtlbench.study.search.arm import ArmSearch
 from mtlbench.study.search.finalists import choose_finalists, pareto_front
@@ -181,24 +181,19 @@ class Search:
         """Take over the trials of trials.csv, unless the study has changed under them."""
         arms = {arm.arm.name: arm for arm in self._arms}
         pairs: list[Pair] = []
-        for row in _rows(self._folder / TRIALS):
+        rows = list(_rows(self._folder / TRIALS))
+        if rows:
+            refuse_search_changes(self._folder, self._study)
+        for row in rows:
             label, names = f"{row['arm']} trial {row['trial']}", row["runs"].split()
             if row["arm"] not in arms:
                 pairs += [(label, name, None) for name in names]
                 continue
-            self._refuse_other_objectives(row)
             trial = arms[row["arm"]].restore(row)
             runs = {run.hash: run for chain in trial.chains for run in chain}
             now = [*runs.values(), *[None] * len(names)]
             pairs += [(label, name, run) for name, run in zip(names, now, strict=False)]
         refuse_changes(self._folder, pairs)
-
-    def _refuse_other_objectives(self, row: dict[str, str]) -> None:
-        if missing := [metric for metric in self._search.objectives if metric not in row]:
-            raise StudyError(
-                f"{self._folder}: search.objective: must stay as it was when the search began, "
-                f"but {missing[0]} is new; give the changed study another name"
-            )
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

@@ -15,8 +15,9 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from mtlbench.config import Arm, StudyConfig
+from mtlbench.study.cells import resolve
 from mtlbench.study.data import StudyData
-from mtlbench.study.design import chain, resolve
+from mtlbench.study.design import chain
 from mtlbench.study.search.importance import search_importances
 from mtlbench.study.search.pruners import BelowBothMedians, Curve, Judge, OptunaJudge, Values
 from mtlbench.study.search.samplers import STATEFUL, as_optuna, draw, sampler_of

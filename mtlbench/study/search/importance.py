@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import optuna
-from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
 from mtlbench.training.state import Row
@@ -59,4 +58,6 @@ def _shares(
 
     if len(trials) < MIN_TRIALS or len(set(map(target, trials))) == 1:
         return dict.fromkeys(keys)
+    from optuna.importance import FanovaImportanceEvaluator  # its forest takes a second to import
+
     return dict(FanovaImportanceEvaluator(seed=0).evaluate(study, params=keys, target=target))

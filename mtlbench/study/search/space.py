@@ -1,5 +1,6 @@
 """The space that an arm searches: which keys hold where, its corners, and values as text."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,6 +33,15 @@ def corners(arm: Arm) -> Iterator[dict[str, Any]]:
             for strategy in strategies:
                 forced = {} if strategy is None else {"strategy": strategy}
                 yield _corner(arm, forced | _conditions(arm, key) | {key: value})
+
+
+def middle(arm: Arm) -> dict[str, Any]:
+    """One point that stands for the space: the middle of every range and list of choices."""
+    params: dict[str, Any] = {}
+    for key, distribution in arm.search.items():
+        if holds(distribution, params):
+            params[key] = _middle(distribution)
+    return params
 
 
 def read_value(distribution: Distribution, text: str) -> Any:
@@ -82,6 +92,16 @@ def _choices(values: object) -> list[Any]:
 
 def _ends(distribution: Distribution) -> list[Any]:
     return distribution.choices or list(distribution.ends)
+
+
+def _middle(distribution: Distribution) -> Any:
+    if distribution.choices is not None:
+        return distribution.choices[len(distribution.choices) // 2]
+    low, high = distribution.ends
+    value = math.sqrt(low * high) if distribution.log else (low + high) / 2
+    if distribution.step is not None:
+        value = low + round((value - low) / distribution.step) * distribution.step
+    return round(value) if distribution.whole else value
 
 
 def _conditions(arm: Arm, key: str) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import pytest
 
 from mtlbench.config import ResourcesConfig, load_study
 from mtlbench.records import RunFolder
+from mtlbench.study.cells import expand
 from mtlbench.study.data import load_data
-from mtlbench.study.design import build_design, expand
+from mtlbench.study.design import build_design
 from mtlbench.study.executors.local import LocalExecutor
 from mtlbench.training.run import Task
 

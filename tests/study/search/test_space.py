@@ -3,9 +3,9 @@ import pytest
 
 from mtlbench.config import Arm, load_study
 from mtlbench.errors import StudyError
-from mtlbench.study.design import expand
+from mtlbench.study.cells import expand
 from mtlbench.study.search.samplers import as_optuna, draw
-from mtlbench.study.search.space import corners, plain, read_params
+from mtlbench.study.search.space import corners, middle, plain, read_params
 
 GOOD = """
 name = "hunt"
@@ -169,3 +169,15 @@ def test_defaults_of_the_seeds_and_of_the_choice(tmp_path):
     assert study.compare.choose == "val.auc"
     path.write_text(GOOD + '[compare]\nchoose = "val.dice"\n')
     assert load_study(path).compare.choose == "val.dice"
+
+
+def test_the_middle_of_a_space_is_a_point_of_it(checked):
+    arm = checked()
+    assert middle(arm) == {
+        "strategy": "sequential",
+        "optim.lr": pytest.approx(10**-2.5),
+        "optim.batch_size": 24,
+        "loss.class_weights": [1.0, 2.0, 2.0, 2.0, 2.0],
+    }
+    arm = checked(('["joint", "sequential"]', '["sequential", "joint"]'))
+    assert middle(arm)["loss.lambda"] == 0.5

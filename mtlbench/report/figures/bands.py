@@ -1,0 +1,77 @@
+"""A curve per arm with its pointwise band: what ROC, PR, FROC and the Dice profile share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mtlbench.report.collect import Cell, Study
+from mtlbench.report.figures.style import ONE_COLUMN, line_styles, rows_height, wrapped
+from mtlbench.report.notes import seeds_caption, span
+from mtlbench.report.numbers import Numbers
+from mtlbench.report.text import absent, level_text, metric_name, percent
+
+RESAMPLES = 1000
+"""Of a band; the intervals of a metric have their own."""
+BANDED = 4
+"""With more curves than this their bands would hide each other, and are left out."""
+LEGEND = 44
+"""Characters of a line of the legend."""
+
+Measure = Callable[..., pd.DataFrame]
+"""A cell, `level` and `resamples` → x, y, `low` and `high`."""
+
+
+def banded(
+    study: Study, numbers: Numbers, cells: tuple[Cell, ...], measure: Measure, metric: str
+) -> tuple[Figure, Axes, pd.DataFrame]:
+    """One panel of the cells' curves, the legend with their `metric` below; and the data."""
+    labels = [wrapped(_label(numbers, cell, metric), LEGEND) for cell in cells]
+    figure = Figure(figsize=(ONE_COLUMN, ONE_COLUMN + rows_height(labels, 0.17)))
+    axis = figure.subplots()
+    styles, parts = line_styles(study, study.shown), []
+    for cell, label in zip(cells, labels, strict=True):
+        curve = measure(cell, **settings(study))
+        x, y, low, high = (curve[name] for name in curve)
+        style = styles[cell.name]
+        if len(cells) <= BANDED:
+            axis.fill_between(x, low, high, color=style["color"], alpha=0.13, linewidth=0)
+        axis.plot(x, y, **style, label=label)
+        parts.append(curve.assign(cell=cell.name)[["cell", *curve]])
+    figure.legend(loc="outside lower center", ncols=1)
+    axis.set(ylim=(-0.01, 1.01))
+    return figure, axis, pd.concat(parts)
+
+
+def settings(study: Study) -> dict[str, Any]:
+    """What every band is measured with."""
+    return {"level": study.config.compare.level, "resamples": RESAMPLES}
+
+
+def bands_caption(study: Study, numbers: Numbers, n_curves: int) -> str:
+    """What the bands are, and what the curves stand on."""
+    bands = (
+        f"bands: pointwise {level_text(study.config.compare.level)} of {RESAMPLES} resamples of "
+        "patients"
+        if n_curves <= BANDED
+        else f"no bands, since {n_curves} of them would hide each other"
+    )
+    return f"{bands} ({standing(study, numbers)})"
+
+
+def standing(study: Study, numbers: Numbers) -> str:
+    """Patients, cases and seeds of a figure without a metric's intervals."""
+    return (
+        f"{span(numbers, 'n_patients')} test patients, {span(numbers, 'n_cases')} cases; "
+        f"{seeds_caption(study)}"
+    )
+
+
+def _label(numbers: Numbers, cell: Cell, metric: str) -> str:
+    """`joint (AUC 84.0 %)`; without the metric where the study does not measure it."""
+    value = numbers.estimate.get((cell.name, metric), {}).get("value")
+    if absent(value):
+        return cell.label
+    return f"{cell.label} ({metric_name(metric)} {percent(value)} %)"

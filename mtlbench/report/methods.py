@@ -1,0 +1,209 @@
+"""The methods paragraph: what was trained, selected and tested, and how, ready to paste.
+
+Everything comes from the files of the results folder: `study.toml`, and the `config.json` and
+`record.json` of its runs.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from mtlbench.report import files, text
+from mtlbench.report.collect import Cell, Run, Study
+from mtlbench.report.notes import (
+    RANDOM_SEEDS,
+    budget_rule,
+    interval_methods,
+    seeds_caption,
+    span,
+    split_rule,
+)
+from mtlbench.report.numbers import Numbers
+from mtlbench.report.tables import ADJUSTED, epoch_rule
+
+DATASETS = {
+    "ddsm": "DDSM",
+    "cbis-ddsm": "CBIS-DDSM",
+    "inbreast": "INbreast",
+    "vindr": "VinDr-Mammo",
+    "mias": "mini-MIAS",
+    "phantom": "simulated mammograms (phantoms)",
+    "folder": "a data set of our own",
+}
+TASKS = {(True, False): "classification", (False, True): "segmentation", (True, True): "both tasks"}
+
+
+def methods(study: Study, numbers: Numbers) -> str:
+    """A few paragraphs of plain text, a blank line between them."""
+    paragraphs = (_data(study), _training(study), _selection(study), _tests(study, numbers))
+    return "\n\n".join(" ".join(paragraph) for paragraph in (*paragraphs, [_cost(study)]))
+
+
+def _data(study: Study) -> Iterator[str]:
+    data = study.config.data
+    height, width = data.size
+    name = DATASETS.get(study.config.dataset, study.config.dataset)
+    kept = "" if data.subset == "all" else f", {data.subset} images only"
+    yield (
+        f"Images of {name}{kept} were prepared at {height} × {width} pixels (intensity: "
+        f"{data.intensity}; crop: {data.crop}; artefacts: {data.artefacts})."
+    )
+    yield f"Label: {data.label_rule.describe(study.config.dataset)}."
+    yield f"Split: {split_rule(study)}."
+
+
+def _training(study: Study) -> Iterator[str]:
+    arms = dict.fromkeys(cell.arm for cell in study.complete)
+    yield "Compared were " + "; ".join(f"{arm}: {_stages(study, arm)}" for arm in arms) + "."
+    weights = _said(study, "model.weights").replace("none", "random")
+    yield (
+        f"All used the backbone {_said(study, 'model.backbone')} (output stride "
+        f"{_said(study, 'model.output_stride')}, {_said(study, 'model.pooling')} pooling, "
+        f"{weights} initial weights)."
+    )
+    yield (
+        f"Optimiser: AdamW, learning rate {_said(study, 'optim.lr')}, weight decay "
+        f"{_said(study, 'optim.weight_decay')}, batches of {_said(study, 'optim.batch_size')}, "
+        f"linear warm-up over the fraction {_said(study, 'optim.warmup')} of the steps, then "
+        "cosine decay."
+    )
+    if loss := _said(study, "loss.segmentation"):
+        classes = _said(study, "loss.class_weights")
+        yield f"Segmentation loss: {loss}, class weights: {classes}."
+    for ranges in _values(study, "augment"):
+        yield f"Augmentation: {_augmentation(ranges)}."
+    yield f"Budget: {budget_rule(study)}."
+
+
+def _augmentation(ranges: Mapping[str, Any]) -> str:
+    """The transforms that are on, with their range to either side."""
+    on = {key.removesuffix("_deg"): value for key, value in ranges.items() if value}
+    words = [key if value is True else f"{key} ±{_number(value)}" for key, value in on.items()]
+    return ", ".join(words) or "none"
+
+
+def _stages(study: Study, arm: str) -> str:
+    """`segmentation, then classification`, or `both tasks at once (λ = 0.5)`."""
+    first = study.of_arm(arm)[0].runs[0]
+    tasks = [TASKS[stage["cls_weight"] > 0, stage["seg_weight"] > 0] for stage in _chain(first)]
+    words = ", then ".join(tasks)
+    if tasks[-1] != "both tasks":
+        return words
+    runs = _runs(study.of_arm(arm))
+    lambdas = sorted({stage["cls_weight"] for run in runs for stage in _chain(run)[-1:]})
+    return f"{words} at once (λ = {_list(lambdas)})"
+
+
+def _chain(run: Run) -> list[Mapping[str, Any]]:
+    return list(run.config["stages"])
+
+
+def _selection(study: Study) -> Iterator[str]:
+    folds = f" and {study.config.data.folds} folds" if study.config.data.folds else ""
+    yield f"Every arm was trained with the seeds {_list(study.config.seeds)}{folds}."
+    rules = {epoch_rule(cell) for cell in study.complete}
+    for rule in sorted(rule for rule in rules if rule):
+        yield f"The weights of the epoch with the best {rule} were kept."
+    if None in rules:
+        yield f"The weights of the last epoch were kept{' elsewhere' if len(rules) > 1 else ''}."
+    for arm, trials in study.trials.groupby("arm", sort=False):
+        yield _search(study, str(arm), len(trials))
+    if any(study.is_chosen(cell) for cell in study.complete):
+        chosen = study.config.compare.choose
+        yield f"Of an arm with several cells the one with the best mean {chosen} stands for it."
+    yield "Test data chose nothing."
+
+
+def _search(study: Study, arm: str, trials: int) -> str:
+    search = study.config.search
+    keys = [key for one in study.config.arms if one.name == arm for key in one.search]
+    how = f" by Optuna’s {search.sampler} sampler (pruner: {search.pruner})" if search else ""
+    return (
+        f"Of {arm}, {trials} configurations of {', '.join(keys)} were searched on validation "
+        f"data{how}."
+    )
+
+
+def _tests(study: Study, numbers: Numbers) -> Iterator[str]:
+    rules = study.config.compare
+    yield (
+        f"Tested on {span(numbers, 'n_patients')} patients ({span(numbers, 'n_cases')} cases), "
+        "patients being resampled as wholes, the same draws for all arms, seeds and metrics."
+    )
+    intervals = interval_methods(study, numbers, numbers.all_metrics())
+    yield f"Intervals of {text.level_text(rules.level)}: {intervals}."
+    yield f"Values: {seeds_caption(study)}."
+    if all(len(cell.seeds) >= RANDOM_SEEDS for cell in study.complete):
+        yield "Seeds are random readers (Obuchowski and Rockette 1995; df of Hillis 2007)."
+    yield (
+        "Differences are paired and from the baseline; p inverts their interval, adjusted by "
+        f"{ADJUSTED[rules.adjust]} over all cells within one metric."
+    )
+    if rules.margins:
+        margins = (f"{text.metric_name(k)} {text.percent(v)}" for k, v in rules.margins.items())
+        yield f"Margins of non-inferiority, in points: {', '.join(margins)}."
+
+
+def _cost(study: Study) -> str:
+    runs = [run for cell in study.complete for run in cell.runs]
+    versions = sorted({f"{k} {v}" for run in runs for k, v in run.record["versions"].items()})
+    spent = "; ".join(f"{n} runs took {hours}" for n, hours in spent_by_device(study))
+    pruned = (study.trials["state"] == "pruned").sum() if len(study.trials) else 0
+    left_out = f" ({pruned} pruned trials are not counted)" if pruned else ""
+    return f"Software: {', '.join(versions)}. Computation: {spent}{left_out}."
+
+
+def spent_by_device(study: Study) -> list[tuple[int, str]]:
+    """Number of complete runs and `1.25 GPU hours on <device>`, for each device.
+
+    All complete runs of the folder count: also trials, and stages that others start from.
+    """
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for path in sorted((study.folder / "runs").glob("*/record.json")):
+        if files.json_object(path).get("state") == "complete":
+            record = files.json_object(path, files.RECORD)
+            seconds[str(record["device"])].append(float(record["wall_s"]))
+    return [
+        (len(times), f"{_hours(study, device, sum(times))} on {device}")
+        for device, times in sorted(seconds.items())
+    ]
+
+
+def _hours(study: Study, device: str, seconds: float) -> str:
+    """A run's time by what it holds meanwhile: its GPUs, or its processes' threads."""
+    resources = study.config.resources
+    on_cpu = device.startswith("cpu")
+    held = resources.gpus_per_run * (resources.threads if on_cpu else 1)
+    return f"{seconds * held / 3600:.3g} {'core' if on_cpu else 'GPU'} hours"
+
+
+def _said(study: Study, key: str) -> str:
+    """The values of a configuration's key over all runs, `a or b`; empty where none has it."""
+    return _or(_values(study, key))
+
+
+def _values(study: Study, key: str) -> list[Any]:
+    found: list[Any] = []
+    for run in _runs(study.complete):
+        value: Any = run.config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is not None and value not in found:
+            found.append(value)
+    return found
+
+
+def _runs(cells: Iterable[Cell]) -> Iterator[Run]:
+    return (run for cell in cells for run in cell.runs)
+
+
+def _or(values: Iterable[Any]) -> str:
+    return " or ".join(dict.fromkeys(_number(value) for value in values))
+
+
+def _list(values: Iterable[Any]) -> str:
+    return ", ".join(map(_number, values))
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,107 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from mtlbench.analysis.joint import dominates
+from mtlbench.report.collect import read_study
+from mtlbench.report.figures import plane
+from mtlbench.report.figures.style import styled
+from mtlbench.report.numbers import measure
+
+
+def draw(folder):
+    study = read_study(folder)
+    numbers = measure(study)
+    with styled():
+        (drawn,) = plane.draw(study, numbers)
+        drawn.figure.draw_without_rendering()
+    return study, numbers, drawn
+
+
+@pytest.fixture(scope="module")
+def arms(written):
+    return draw(written / "arms")
+
+
+@pytest.fixture(scope="module")
+def sweep(written):
+    return draw(written / "sweep")
+
+
+def points(axis, marker="o"):
+    """Centres of the lone markers of an axis."""
+    lines = [line for line in axis.lines if line.get_marker() == marker]
+    return [tuple(np.ravel(line.get_xydata())) for line in lines if len(line.get_xdata()) == 1]
+
+
+def test_cells_with_both_tasks_stand_at_their_estimates(arms):
+    study, numbers, drawn = arms
+    cells = [cell for cell in study.complete if cell.arm in ("sequential", "joint")]
+    far = points(drawn.figure.axes[0])
+    for cell, at in zip(cells, far, strict=False):
+        assert at == pytest.approx([100 * numbers.value(cell, m) for m in ("auc", "dice")])
+    assert far[2:] == [pytest.approx((81.37, 34.98)), pytest.approx((84.02, 38.28))]  # Le 2019
+    assert len(drawn.figure.axes[0].patches) == 2
+
+
+def test_published_points_are_hollow_and_said_not_to_be_comparable(arms):
+    figure = arms[2].figure
+    others = [line for line in figure.axes[0].lines if "Le 2019" in str(line.get_label())]
+    assert {line.get_markerfacecolor() for line in others} == {"white"}
+    (legend,) = figure.legends
+    assert "Le 2019, not comparable" in [text.get_text() for text in legend.get_texts()]
+
+
+def test_text_is_large_enough_and_the_basis_is_stated(arms, sweep):
+    for _, _, drawn in (arms, sweep):
+        texts = [text for text in drawn.figure.findobj(Text) if text.get_text()]
+        assert min(text.get_fontsize() for text in texts) >= 7
+        assert "40 test patients, 80 cases; mean of 2 seeds; these trained models" in drawn.caption
+        assert "200 resamples" in drawn.caption
+
+
+def test_swept_cells_are_joined_in_the_order_of_the_value(sweep):
+    study, numbers, drawn = sweep
+    (path,) = [line for line in drawn.figure.axes[1].lines if len(line.get_xdata()) == 4]
+    cells = study.of_arm("joint")
+    assert [cell.values["loss.lambda"] for cell in cells] == ["0.1", "0.3", "0.5", "0.9"]
+    expected = [[100 * numbers.value(cell, m) for m in ("auc", "dice")] for cell in cells]
+    np.testing.assert_allclose(path.get_xydata(), expected)
+
+
+def test_the_staircase_runs_through_the_undominated_points(sweep):
+    drawn = sweep[2]
+    (front,) = [line for line in drawn.figure.axes[1].lines if line.get_linestyle() == ":"]
+    corners = front.get_xydata()[1:-1:2]
+    table = drawn.data[drawn.data["kind"] == "cell"]
+    value = 100 * table[["auc", "dice"]].to_numpy()
+    best = value[~dominates(value[:, None]).any(axis=(0, 2))]
+    np.testing.assert_allclose(corners, best[np.argsort(best[:, 0])])
+
+
+def test_the_matrix_and_the_csv_say_the_same(sweep):
+    study, _, drawn = sweep
+    rows = drawn.data[drawn.data["kind"] == "dominance"].set_index(["cell", "other"])["p"]
+    assert len(rows) == 4 * 3
+    names = [cell.name for cell in study.of_arm("joint")]
+    shown = {t.get_position(): t.get_text() for t in drawn.figure.axes[2].texts}
+    for (one, other), p in rows.items():
+        assert shown[names.index(other), names.index(one)] == f"{100 * p:.0f}"
+    assert list(drawn.data["kind"].unique()) == ["cell", "seed", "published", "dominance"]
+
+
+def test_many_cells_have_no_matrix(sweep_study, monkeypatch):
+    monkeypatch.setattr(plane.dominance, "MOST_CELLS", 3)
+    _, _, drawn = draw(sweep_study)
+    assert len(drawn.figure.axes) == 2
+    assert "In the CSV" in drawn.caption
+    assert (drawn.data["kind"] == "dominance").sum() == 12
+
+
+def test_arms_of_one_task_have_no_plane(written):
+    study = read_study(written / "arms")
+    cells = tuple(cell for cell in study.cells if cell.arm in ("cls", "seg"))
+    study = replace(study, cells=cells)
+    assert not list(plane.draw(study, measure(study)))
