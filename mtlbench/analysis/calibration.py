@@ -35,7 +35,7 @@ class CalibrationKernel:
         influences = []
         for (gap_KP, n_P), rows in zip(self._folds, draw.rows.strata, strict=True):
             count_PB = draw.count_RB[rows]
-            n_B = n_P @ count_PB
+            n_B = _some(n_P @ count_PB)
             gap_KB = gap_KP @ count_PB / n_B
             value_B += (np.abs(gap_KB) - _excess(gap_KB, _variance(gap_KP, n_P, count_PB))).sum(0)
             sign_KB = np.sign(gap_KB)
