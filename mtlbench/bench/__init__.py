@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from mtlbench.bench import bootstrap, prepare, study
+from mtlbench.bench import bootstrap, coverage, prepare, study
 from mtlbench.bench.measure import Result, Row
 
 BENCHES: dict[str, Callable[[], Result]] = {
     "bootstrap": bootstrap.run,
+    "coverage": coverage.run,
     "prepare": prepare.run,
     "study": study.run,
 }
