@@ -17,7 +17,9 @@ PACKAGES = (
 
 
 def bench(
-    name: Annotated[str, typer.Argument(help="What to measure: bootstrap, bootstrap, coverage, prepare or study.")],
+    name: Annotated[
+        str, typer.Argument(help="What to measure: bootstrap, coverage, prepare or study.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
 ) -> None:
     """Time parts of mtlbench against the same work by other means, in turn in one run."""
