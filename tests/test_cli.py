@@ -14,13 +14,25 @@ SWEEP = """vary = { "loss.lambda" = [0.0, 0.5, 1.0] }
 [compare]
 choose = "val.auc"
 resamples = 500
+registry = "mine.toml"
+published = ["own"]
+"""
+OWN = """[own]
+paper = "A rival"
+status = "verified"
+source = "its paper"
+dataset = "phantom"
+level = "image"
+rows = [{ name = "net", metric = "auc", value = 0.8, n_positive = 90, n_negative = 210 }]
 """
 TABLES = ("table.csv", "table.md", "table.tex", "estimates.csv", "comparisons.csv")
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "mine.toml").write_text(OWN)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -287,6 +299,41 @@ def test_failed_runs_are_given_up_until_they_are_forgiven(home, mtlbench, text):
     assert sorted(forgiven) == sorted(failed)
     assert json.loads(mtlbench("study", "status", study, "--json").stdout)["failed"] == 0
     mtlbench("study", "retry", home, code=2)
+
+
+def test_own_published_entries_are_kept_with_the_results(study, mtlbench, home):
+    assert (study / "published.toml").read_text() == OWN
+    table = (study / "report" / "table.md").read_text()
+    assert "As published by A rival; not comparable: label rule" in table
+    assert "| cls | net |" in table
+    assert "Hanley-McNeil" in table
+    listed = json.loads(mtlbench("published", "list", "--registry", "mine.toml", "--json").stdout)
+    assert listed["own"]["paper"] == "A rival"
+    (home / "lost.toml").write_text((study / "study.toml").read_text().replace("mine", "none"))
+    done = mtlbench("study", "check", "lost.toml", code=2)
+    assert "lost.toml: compare.registry: none.toml: cannot be read" in done.stderr
+
+
+def test_compare_sets_predictions_against_published_numbers(study, mtlbench):
+    (run, *_) = (study / "runs").glob("*/predictions.csv")
+    rows = [f"{name}={run}" for name in ("one", "two")]
+    command = ("compare", *rows, "--published", "own", "--registry", "mine.toml", "--json")
+    fields = ("--protocol", "dataset=Phantom", "--protocol", "level=breast")
+    found = json.loads(mtlbench(*command, *fields).stdout)["published"]
+    assert [(row["arm"], row["name"], row["published"]) for row in found] == [
+        ("one", "net", 0.8), ("two", "net", 0.8)
+    ]  # fmt: skip
+    assert found[0]["not_comparable"] == ["level"]
+    assert "zhu2017" in mtlbench("compare", *rows, "--published", "zhu2017", code=2).stderr
+    assert "FIELD=VALUE" in mtlbench("compare", *rows, "--protocol", "x=1", code=2).stderr
+
+
+def test_a_study_that_cannot_answer_its_question_says_so(study, mtlbench):
+    said = "this study cannot answer its question: with 80 % power it finds differences in AUC"
+    assert said in mtlbench("study", "plan", "tiny.toml").stdout
+    assert said in mtlbench("study", "run", "tiny.toml").stderr
+    power = json.loads(mtlbench("study", "plan", "tiny.toml", "--json").stdout)["power"]
+    assert power["metrics"]["auc"]["smallest_difference"] > power["metrics"]["auc"]["effect"]
 
 
 @pytest.mark.parametrize(

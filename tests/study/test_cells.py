@@ -31,6 +31,14 @@ FAULTS = [
         ("[budget]", "[compare]\npublished = ['nobody']\n[budget]"),
         "compare.published: must be one of",
     ),
+    (
+        ("[budget]", "[compare]\nregistry = 'absent.toml'\n[budget]"),
+        "compare.registry: ",
+    ),
+    (
+        ("[budget]", "[compare.assume]\nauc = 1.2\n[budget]"),
+        "compare.assume.auc: Input should be less than 1, but got 1.2",
+    ),
     (("[base.model]", "[base.budget]\nepochs = 3\n[base.model]"), "base.budget: unknown key"),
     (
         (

@@ -1,0 +1,77 @@
+"""A study's own registry: comparable entries with their test, the others with what differs."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import logit
+
+from mtlbench.errors import StudyError
+from mtlbench.report.collect import read_study
+from mtlbench.report.figures import forest
+from mtlbench.report.numbers import measure
+from mtlbench.report.published import published, published_tables
+
+OWN = """[same]
+paper = "Rival, by our protocol"
+year = 2024
+status = "verified"
+source = "its paper"
+dataset = "phantom"
+label_rule = "malignant against the rest"
+level = "image"
+input = "whole image, 64x48"
+split = "patient"
+views = "one"
+ensemble = "none"
+metric_definition = "AUC; mean Dice over five classes"
+rows = [{ name = "net", metric = "auc", value = 0.7, low = 0.6, high = 0.8 }]
+"""
+
+
+@pytest.fixture
+def own_study(arms_study):
+    path = arms_study / "study.toml"
+    named = 'registry = "mine.toml"\npublished = ["same", "le2019-table1"]'
+    path.write_text(path.read_text().replace('published = ["le2019-table1"]', named))
+    (arms_study / "published.toml").write_text(OWN)
+    return arms_study
+
+
+def test_a_comparable_entry_is_tested_and_an_arm_meets_its_namesake_alone(own_study):
+    study = read_study(own_study)
+    numbers = measure(study)
+    (same, le), warnings = published(study, numbers)
+    assert warnings == ()
+    assert same.verdict == ""
+    assert le.verdict.startswith("not comparable: dataset, label rule, input, split")
+    ours = numbers.estimate["cls", "auc"]
+    error = np.hypot(*(
+        (logit(high) - logit(low)) / 2 / 1.959964 * value * (1 - value)
+        for value, low, high in ((ours["value"], ours["low"], ours["high"]), (0.7, 0.6, 0.8))
+    ))  # fmt: skip
+    row = next(row for row in same.differences if row["arm"] == "cls")
+    assert row["p"] == pytest.approx(2 * stats.norm.sf(abs(ours["value"] - 0.7) / error), rel=1e-5)
+    assert {(row["arm"], row["name"]) for row in le.differences} == {
+        (name, name) for name in ("cls", "seg", "sequential", "joint")
+    }
+    assert all(row["p"] is None for row in le.differences)
+    captions = [table.caption for table in published_tables((same, le))]
+    assert captions[0] == "As published by Rival, by our protocol (2024)"
+    assert "; not comparable: dataset" in captions[2]
+
+
+def test_comparable_values_stand_among_the_arms_with_their_interval(own_study):
+    study = read_study(own_study)
+    (drawn,) = forest.draw(study, measure(study))
+    labels = [label.get_text() for label in drawn.figure.axes[0].get_yticklabels()]
+    assert labels[4] == "Rival 2024: net"
+    assert labels[5].startswith("Le 2019, not")
+    data = drawn.data.set_index("cell").loc["net"]
+    assert (data["value"], data["low"], data["high"]) == (0.7, 0.6, 0.8)
+
+
+def test_a_registry_that_is_gone_is_refused(own_study):
+    (own_study / "published.toml").unlink()
+    study = read_study(own_study)
+    with pytest.raises(StudyError, match=r"published\.toml: cannot be read"):
+        published(study, measure(study))
