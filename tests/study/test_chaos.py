@@ -16,8 +16,8 @@ from mtlbench.records import RunFolder
 
 KILLS = int(os.environ.get("MTLBENCH_TEST_KILLS", "25"))
 """How many for each executor; `nox -s chaos` takes 200."""
-LONGER = ("epochs = 2", "epochs = 12")
-CHECKPOINTS = ("[base.model]", "[resources]\ncheckpoint_steps = 3\nretries = 9\n[base.model]")
+LONGER = ("epochs = 2", "epochs = 20")
+CHECKPOINTS = ("[base.model]", "[resources]\ncheckpoint_steps = 2\nretries = 9\n[base.model]")
 SIX_SEEDS = ("seeds = [0, 1]", "seeds = [0, 1, 2, 3, 4, 5]")
 RUNS = 24
 MANY = int(os.environ.get("MTLBENCH_TEST_RUNS", "80"))
