@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mtlbench.analysis.align import align
-from mtlbench.analysis.bootstrap import bootstrap
+from mtlbench.analysis.align import Arm, align
+from mtlbench.analysis.bootstrap import Key, bootstrap
 from mtlbench.analysis.findings import Findings
-from mtlbench.analysis.intervals import METHODS
+from mtlbench.analysis.intervals import METHODS, Estimate
 from mtlbench.analysis.metric import Metric, find_metric
 from mtlbench.analysis.rows import (
     ADJUSTMENTS,
@@ -34,6 +34,8 @@ class Comparison:
     warnings: list[str]
     classes: dict[str, tuple[str, ...]]
     """Metric → names of the classes that it averages, for a footnote."""
+    seeds: pd.DataFrame
+    """Columns `arm`, `metric`, `seed`, `value`: what each seed alone gives."""
 
 
 def compare(
@@ -102,7 +104,19 @@ def compare(
         pd.DataFrame(comparisons, columns=COMPARISON_COLUMNS),
         warnings + few_seeds(arms, rules),
         {statistic.metric: statistic.classes for statistic in statistics if statistic.classes},
+        _by_seed(arms, found),
     )
+
+
+def _by_seed(arms: Sequence[Arm], found: Mapping[Key, Estimate]) -> pd.DataFrame:
+    seeds = {arm.name: arm.seeds for arm in arms}
+    rows = [
+        (arm, metric, seed, value)
+        for (metric, arm, base), estimate in found.items()
+        if base is None
+        for seed, value in zip(seeds[arm], estimate.value_S, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["arm", "metric", "seed", "value"])
 
 
 def _baselines(

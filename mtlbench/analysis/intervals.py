@@ -14,6 +14,8 @@ from scipy import special
 from mtlbench.analysis.frame import Floats, Mask
 
 STUDENTISED, BCA, PERCENTILE = METHODS = ("studentised", "bca", "percentile")
+MIN_SEEDS = 3
+"""From here on seeds are a random sample of trainings."""
 NO_VARIANCE = 1e-24
 """A variance below this is rounding: the standard error of a metric in [0, 1] is below 1e-12."""
 
@@ -184,6 +186,12 @@ def _by_quantiles(
     upper, lower = (tail_of(at) if 0 < at < 1 else at for at in map(float, ends))
     p = min(max(2 * min(upper, 1 - lower), 1 / (estimate.value_B.size + 1)), 1.0)
     return Interval(scale.clipped(float(low)), scale.clipped(float(high)), p)
+
+
+def by_method(estimate: Estimate, scale: Scale, level: float, method: str) -> Interval | None:
+    """Give the interval of one of `METHODS`."""
+    make = {STUDENTISED: studentised, BCA: bca, PERCENTILE: percentile}[method]
+    return make(estimate, scale, level)
 
 
 def clustered_t(estimate: Estimate, scale: Scale, level: float) -> Interval | None:

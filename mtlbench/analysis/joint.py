@@ -14,9 +14,15 @@ from scipy import special
 from mtlbench.analysis.align import Arm, align
 from mtlbench.analysis.bootstrap import bootstrap
 from mtlbench.analysis.frame import Floats, Mask
-from mtlbench.analysis.intervals import LOGIT, NO_VARIANCE, PERCENTILE, Estimate, orh_variance
+from mtlbench.analysis.intervals import (
+    LOGIT,
+    MIN_SEEDS,
+    NO_VARIANCE,
+    PERCENTILE,
+    Estimate,
+    orh_variance,
+)
 from mtlbench.analysis.metric import DICE, find_metric
-from mtlbench.analysis.rows import MIN_SEEDS
 from mtlbench.errors import StudyError
 
 OUTLINE = 181

@@ -10,10 +10,8 @@ from dataclasses import dataclass, replace
 
 from scipy import special
 
+from mtlbench.analysis.intervals import MIN_SEEDS
 from mtlbench.config import AssumeConfig
-
-MIN_SEEDS = 3
-"""From here on `compare` takes seeds as random, and their spread widens its intervals."""
 
 
 @dataclass(frozen=True)

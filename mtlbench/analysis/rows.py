@@ -12,25 +12,22 @@ from mtlbench.analysis.frame import Floats
 from mtlbench.analysis.intervals import (
     BCA,
     IDENTITY,
+    MIN_SEEDS,
     NO_VARIANCE,
     PERCENTILE,
     STUDENTISED,
     Estimate,
     Interval,
     Scale,
-    bca,
     benjamini_hochberg,
+    by_method,
     clustered_t,
     holm,
-    percentile,
     seeds_by_cases,
-    studentised,
 )
 from mtlbench.analysis.metric import Metric
 from mtlbench.analysis.statistic import Statistic
 
-MIN_SEEDS = 3
-"""From here on seeds are a random sample of trainings."""
 MIN_PATIENTS = 20
 """Below this many patients with a positive (or negative, or of a class) intervals are unsafe."""
 MAX_UNDEFINED = 0.01
@@ -72,9 +69,8 @@ def _interval(
     if rules.method is None and estimate.value_S.size >= MIN_SEEDS:
         return seeds_by_cases(estimate, scale, rules.level), ORH + scale.suffix
     method = rules.method or metric.method
-    if method == STUDENTISED:
-        return studentised(estimate, scale, rules.level), NAMES[method] + scale.suffix
-    return (bca if method == BCA else percentile)(estimate, scale, rules.level), NAMES[method]
+    name = NAMES[method] + (scale.suffix if method == STUDENTISED else "")
+    return by_method(estimate, scale, rules.level, method), name
 
 
 def estimate_row(

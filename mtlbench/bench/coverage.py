@@ -17,15 +17,12 @@ from mtlbench.analysis.intervals import (
     BCA,
     IDENTITY,
     METHODS,
-    STUDENTISED,
     Estimate,
     Interval,
     Scale,
-    bca,
+    by_method,
     clustered_t,
     holm,
-    percentile,
-    studentised,
 )
 from mtlbench.bench.measure import Result, Row
 from mtlbench.bench.simulate import WORLDS, Setting, truth
@@ -112,11 +109,9 @@ def _intervals(
 
 
 def _interval(estimate: Estimate, scale: Scale, method: str) -> Interval | None:
-    if method == STUDENTISED:
-        return studentised(estimate, scale, LEVEL)
     if method == CLOSED:
         return clustered_t(estimate, scale, LEVEL)
-    return (bca if method == BCA else percentile)(estimate, scale, LEVEL)
+    return by_method(estimate, scale, LEVEL, method)
 
 
 def family_error(metric: str, setting: Setting, data_sets: int) -> float:

@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from mtlbench.analysis.intervals import MIN_SEEDS
 from mtlbench.report import files, text
 from mtlbench.report.collect import Cell, Run, Study
 from mtlbench.report.notes import (
-    RANDOM_SEEDS,
     budget_rule,
     interval_methods,
     seeds_caption,
@@ -133,7 +133,7 @@ def _tests(study: Study, numbers: Numbers) -> Iterator[str]:
     intervals = interval_methods(study, numbers, numbers.all_metrics())
     yield f"Intervals of {text.level_text(rules.level)}: {intervals}."
     yield f"Values: {seeds_caption(study)}."
-    if all(len(cell.seeds) >= RANDOM_SEEDS for cell in study.complete):
+    if all(len(cell.seeds) >= MIN_SEEDS for cell in study.complete):
         yield "Seeds are random readers (Obuchowski and Rockette 1995; df of Hillis 2007)."
     yield (
         "Differences are paired and from the baseline; p inverts their interval, adjusted by "

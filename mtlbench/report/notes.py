@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mtlbench.analysis.intervals import MIN_SEEDS
 from mtlbench.report import text
 from mtlbench.report.collect import Study
 from mtlbench.report.numbers import Numbers
@@ -9,8 +10,6 @@ from mtlbench.report.reservations import missing, searched, undefined, unreliabl
 from mtlbench.report.tables import ADJUSTED, CHOSEN, TASKS
 
 TASKS_METRICS = tuple(metric for _, metric in TASKS)
-RANDOM_SEEDS = 3
-"""From this many seeds on, `compare` treats them as random."""
 
 _BUDGET = {
     "per-stage": "every stage of a strategy gets the full budget, so one of two stages trains "
@@ -62,7 +61,7 @@ def seeds_caption(study: Study) -> str:
     counts = sorted({len(cell.seeds) for cell in study.complete})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     noun = "seed" if counts == [1] else "seeds"
-    if counts[0] < RANDOM_SEEDS:
+    if counts[0] < MIN_SEEDS:
         return f"mean of {seeds} {noun}; these trained models only"
     return f"mean of {seeds} {noun}, taken as random"
 

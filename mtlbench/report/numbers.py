@@ -16,9 +16,6 @@ from mtlbench.report.text import METRICS, absent
 
 Row = Mapping[str, Any]
 
-SEED_RESAMPLES = 100
-"""Resamples where only the values are used, the fewest that `compare` takes."""
-
 
 @dataclass(frozen=True)
 class Numbers:
@@ -35,6 +32,8 @@ class Numbers:
     """Estimates of the runs that a cell's runs start from."""
     baselines: Mapping[str, Cell | None]
     """Baseline cell of each metric; None where it is missing or lacks the metric."""
+    seeds: Mapping[tuple[str, str], tuple[float, ...]]
+    """Value of each seed, in the order of the cell's seeds."""
     classes: tuple[str, ...]
     """The classes whose Dice is averaged."""
     warnings: tuple[str, ...]
@@ -102,6 +101,7 @@ def measure(study: Study) -> Numbers:
         comparison=_keyed(comparisons.dropna(subset=["difference"])),
         before={} if earlier is None else _keyed(_named(earlier, arms)),
         baselines=baselines,
+        seeds=_seeds(study, result.seeds),
         classes=result.classes.get("dice", ()),
         warnings=tuple(w for w in result.warnings if not w.startswith(_expected(study))),
     )
@@ -141,21 +141,13 @@ def _keyed(table: pd.DataFrame) -> dict[tuple[str, str], Row]:
     return {(row["cell"], row["metric"]): row for row in rows}
 
 
-def seed_values(study: Study) -> dict[tuple[str, str], tuple[float, ...]]:
-    """Value of each seed of each (cell, metric), by the definitions of the table."""
-    frames = {
-        (cell.name, seed): cell.frame[cell.frame["seed"] == seed]
-        for cell in study.complete
-        for seed in cell.seeds
-    }
-    names = {str(i): key for i, key in enumerate(frames)}
-    renamed = dict(zip(names, frames.values(), strict=True))
-    result = compare(renamed, metrics=tuple(METRICS), resamples=SEED_RESAMPLES)
-    values: dict[tuple[str, str], tuple[float, ...]] = {}
-    for row in result.estimates.to_dict("records"):
-        key = (names[row["arm"]][0], str(row["metric"]))
-        values[key] = (*values.get(key, ()), float(row["value"]))
-    return values
+def _seeds(study: Study, table: pd.DataFrame) -> dict[tuple[str, str], tuple[float, ...]]:
+    found: dict[tuple[str, str], tuple[float, ...]] = {}
+    for cell in study.complete:
+        for metric, rows in table[table["arm"] == cell.name].groupby("metric"):
+            by_seed = rows.set_index("seed")["value"]
+            found[cell.name, str(metric)] = tuple(by_seed.loc[[*cell.seeds]])
+    return found
 
 
 def _expected(study: Study) -> tuple[str, ...]:

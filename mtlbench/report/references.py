@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from importlib import resources
 
+from mtlbench.analysis.intervals import MIN_SEEDS
 from mtlbench.report.collect import Study
-from mtlbench.report.notes import RANDOM_SEEDS
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.published import Published
 from mtlbench.report.text import latex
@@ -46,7 +46,7 @@ def _used(study: Study, numbers: Numbers) -> Iterator[str]:
         yield "efron1987"
     if "auc" in numbers.metrics():
         yield "obuchowski1997" if study.cases["patient_id"].duplicated().any() else "delong1988"
-    if any(len(cell.seeds) >= RANDOM_SEEDS for cell in study.complete):
+    if any(len(cell.seeds) >= MIN_SEEDS for cell in study.complete):
         yield from ("obuchowski1995", "hillis2007")
     yield {"holm": "holm1979", "bh": "benjamini1995"}[study.config.compare.adjust]
 

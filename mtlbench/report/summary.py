@@ -1,8 +1,8 @@
 """One paragraph that says what was compared, on what, and what may be concluded."""
 
+from mtlbench.analysis.intervals import MIN_SEEDS
 from mtlbench.report import text
 from mtlbench.report.collect import Cell, Study
-from mtlbench.report.notes import RANDOM_SEEDS
 from mtlbench.report.numbers import Numbers, Row
 from mtlbench.report.tables import ADJUSTED
 
@@ -16,7 +16,7 @@ def summary(study: Study, numbers: Numbers) -> str:
     for metric in ("auc", "dice", "dice_lesions"):
         if metric in numbers.metrics():
             parts.append(_metric(study, numbers, metric))
-    if any(len(cell.seeds) < RANDOM_SEEDS for cell in study.complete):
+    if any(len(cell.seeds) < MIN_SEEDS for cell in study.complete):
         parts.append(
             "With fewer than three seeds this holds for these trained models, not for the "
             "strategies in general."

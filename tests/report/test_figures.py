@@ -20,7 +20,7 @@ from mtlbench.report.figures import (
     sweep,
 )
 from mtlbench.report.figures.style import styled
-from mtlbench.report.numbers import measure, seed_values
+from mtlbench.report.numbers import measure
 
 INTERVALS = (forest, differences, sweep, swarm)
 MODULES = (*INTERVALS, roc, pr, calibration, ecdf, curves, cases)
@@ -122,7 +122,7 @@ def test_seed_values_are_the_metric_of_each_seed(written):
         auc(part["label"].to_numpy(), part["score"].to_numpy())
         for _, part in cell.frame.groupby("seed")
     ]
-    assert seed_values(study)[cell.name, "auc"] == pytest.approx(tuple(expected))
+    assert measure(study).seeds[cell.name, "auc"] == pytest.approx(tuple(expected))
 
 
 def test_files_are_what_journals_ask_for(written, tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import blended_transform_factory
 
 from mtlbench.analysis.published import PublishedRow
 from mtlbench.report.collect import Cell, Study
@@ -29,6 +30,7 @@ class _Other:
     """A row that is not ours: a published model, or the heading of a source."""
 
     label: str
+    """Of its row; a heading stands across the panels, and has none."""
     source: str
     numbers: Mapping[str, PublishedRow]
     """By metric; a heading has none."""
@@ -50,6 +52,9 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         widen(axis, "x", least=0)
     axes[0].set_yticks(range(len(labels)), labels)
     axes[0].set_ylim(len(labels) - 0.5, -0.5)
+    for y, other in enumerate(others, start=len(cells)):
+        if not other.numbers:
+            _heading(axes[0], y, f"{other.source}:")
     sources = "; ".join(dict.fromkeys(other.source for other in others))
     hollow = f"; hollow: published values ({sources})" if others else ""
     yield Drawn(
@@ -104,7 +109,7 @@ def _others(entries: Sequence[Published]) -> tuple[list[_Other], int]:
                 beside.append(_Other(f"{one.author}: {name}", one.author, numbers))
             continue
         source = f"{one.author}, {one.verdict}"
-        apart.append(_Other(f"{one.author}, not comparable:", source, {}))
+        apart.append(_Other("", source, {}))
         apart += [_Other(name, source, numbers) for name, numbers in one.models.items()]
     return beside + apart, len(beside)
 
@@ -121,6 +126,17 @@ def _published(
         if row.low is not None and row.high is not None:
             axis.plot([100 * row.low, 100 * row.high], [y, y], color=GREY)
         axis.plot(100 * row.value, y, "o", mfc="white", mec=GREY, markersize=4)
+
+
+def _heading(axis: Axes, y: int, heading: str) -> None:
+    """Text from the first panel on over all of them."""
+    figure = axis.get_figure()
+    assert figure is not None
+    across = blended_transform_factory(axis.transAxes, axis.transData)
+    figure.text(
+        0.02, y, heading, transform=across, va="center", fontsize=7, color=GREY,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+    ).set_in_layout(False)  # fmt: skip
 
 
 def _label(study: Study, cell: Cell) -> str:

@@ -17,7 +17,7 @@ from mtlbench.report.figures.style import (
     wrapped,
 )
 from mtlbench.report.notes import basis
-from mtlbench.report.numbers import Numbers, seed_values
+from mtlbench.report.numbers import Numbers
 from mtlbench.report.text import METRICS, absent
 
 BELOW, LAYER = 0.22, 0.13
@@ -32,7 +32,6 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     metrics = [m for m in numbers.metrics() if any(numbers.value(c, m) is not None for c in cells)]
     if not metrics:
         return
-    values = seed_values(study)
     data = pd.DataFrame(
         [
             {"cell": cell.name, "arm": cell.arm, "metric": metric, **row}
@@ -43,7 +42,9 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
                 {key: mean[key] for key in ("value", "low", "high")},
                 *(
                     {"seed": seed, "value": value}
-                    for seed, value in zip(cell.seeds, values[cell.name, metric], strict=True)
+                    for seed, value in zip(
+                        cell.seeds, numbers.seeds[cell.name, metric], strict=True
+                    )
                 ),
             ]
         ]

@@ -1,7 +1,7 @@
 """A metric along a varied key: a curve with a band for numbers, points for names."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from mtlbench.report.figures.style import (
     wrapped,
 )
 from mtlbench.report.notes import basis
-from mtlbench.report.numbers import Numbers, seed_values
+from mtlbench.report.numbers import Numbers
 from mtlbench.report.text import METRICS, absent
 
 SHOWN = ("auc", "dice", "dice_lesions", "dice_any")
@@ -31,8 +31,6 @@ WIDE = 50
 MAX_TICKS = 6
 STEP = 0.12
 """Distance between the lines' points of one name, in units of the axis."""
-
-SeedValues = Mapping[tuple[str, str], tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,6 @@ class _Line:
 
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     """A figure per varied key, named `sweep_<key>`."""
-    seeds = seed_values(study) if study.varied else {}
     for key in study.varied:
         cells = [cell for cell in study.complete if key in cell.values]
         metrics = [m for m in SHOWN if any(numbers.value(c, m) is not None for c in cells)]
@@ -59,7 +56,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         axes = list(figure.subplots(1, len(metrics), squeeze=False)[0])
         for axis, metric in zip(axes, metrics, strict=True):
             for line in lines:
-                _draw_line(axis, line, numbers, metric, seeds, joined=_numeric(names))
+                _draw_line(axis, line, numbers, metric, joined=_numeric(names))
             _draw_baseline(axis, numbers, key, metric)
             _scale(axis, names)
             widen(axis, "y", least=0)
@@ -70,7 +67,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         yield Drawn(
             f"sweep_{key.replace('.', '_')}",
             figure,
-            _data(lines, key, metrics, numbers, seeds),
+            _data(lines, key, metrics, numbers),
             f"Test metrics along {key} with pointwise intervals; rings: single seeds, dashed "
             f"lines: the baselines ({basis(study, numbers)}).",
             f"{', '.join(METRICS[m] for m in metrics)} along {key}",
@@ -78,7 +75,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
 
 
 def _data(
-    lines: Sequence[_Line], key: str, metrics: Sequence[str], numbers: Numbers, seeds: SeedValues
+    lines: Sequence[_Line], key: str, metrics: Sequence[str], numbers: Numbers
 ) -> pd.DataFrame:
     """A row per cell and metric with its interval, then one per seed, which has none."""
     rows: list[dict[str, object]] = []
@@ -89,7 +86,7 @@ def _data(
                 continue
             place = {"line": line.label, "cell": cell.name, key: cell.values[key], "metric": metric}
             rows.append({**place, **{name: row[name] for name in ("value", "low", "high")}})
-            of_seeds = zip(cell.seeds, seeds[cell.name, metric], strict=True)
+            of_seeds = zip(cell.seeds, numbers.seeds[cell.name, metric], strict=True)
             rows += [{**place, "seed": seed, "value": value} for seed, value in of_seeds]
     return pd.DataFrame(rows).astype({"seed": "Int64"})
 
@@ -113,9 +110,7 @@ def _lines(study: Study, cells: Sequence[Cell], key: str, names: Sequence[str]) 
     return lines
 
 
-def _draw_line(
-    axis: Axes, line: _Line, numbers: Numbers, metric: str, seeds: SeedValues, *, joined: bool
-) -> None:
+def _draw_line(axis: Axes, line: _Line, numbers: Numbers, metric: str, *, joined: bool) -> None:
     rows = [numbers.estimate[cell.name, metric] for cell in line.cells]
     value, low, high = (
         [float("nan") if absent(row[key]) else 100 * row[key] for row in rows]
@@ -128,7 +123,7 @@ def _draw_line(
     style = "-o" if joined else "o"
     axis.plot(line.x, value, style, color=line.colour, markersize=3.5, label=line.label)
     for x, cell in zip(line.x, line.cells, strict=True):
-        dots = [100 * one for one in seeds[cell.name, metric]]
+        dots = [100 * one for one in numbers.seeds[cell.name, metric]]
         axis.plot([x] * len(dots), dots, "o", mfc="white", mec=line.colour, mew=0.6, ms=2.6)
 
 
