@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mtlbench.records import RunFolder, digest, write_csv, write_json
-from mtlbench.report import build
+from mtlbench.report import build, builder
 
 COUNTS = [f"{kind}_{k}" for kind in ("true", "pred", "both") for k in range(5)]
 HEAD = """name = "{name}"
@@ -300,3 +300,9 @@ def arms_report(written, tmp_path_factory) -> Path:
 def sweep_report(written, tmp_path_factory) -> Path:
     """The same of the sweep."""
     return build(shutil.copytree(written / "sweep", tmp_path_factory.mktemp("built") / "sweep"))
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Draw none: what is tested stands in the tables."""
+    monkeypatch.setattr(builder, "draw_all", lambda *_, **__: [])

@@ -6,6 +6,7 @@ from scipy import stats
 from scipy.special import logit
 
 from mtlbench.errors import StudyError
+from mtlbench.report import build
 from mtlbench.report.collect import read_study
 from mtlbench.report.figures import forest
 from mtlbench.report.numbers import measure
@@ -65,7 +66,9 @@ def test_comparable_values_stand_among_the_arms_with_their_interval(own_study):
     (drawn,) = forest.draw(study, measure(study))
     labels = [label.get_text() for label in drawn.figure.axes[0].get_yticklabels()]
     assert labels[4] == "Rival 2024: net"
-    assert labels[5].startswith("Le 2019, not")
+    assert labels[5] == ""
+    (heading,) = drawn.figure.texts
+    assert heading.get_text().startswith("Le 2019, not comparable: dataset, label rule, input")
     data = drawn.data.set_index("cell").loc["net"]
     assert (data["value"], data["low"], data["high"]) == (0.7, 0.6, 0.8)
 
@@ -75,3 +78,40 @@ def test_a_registry_that_is_gone_is_refused(own_study):
     study = read_study(own_study)
     with pytest.raises(StudyError, match=r"published\.toml: cannot be read"):
         published(study, measure(study))
+
+
+def test_published_numbers_stand_apart_with_why(arms_report):
+    text = (arms_report / "table.md").read_text()
+    ours, theirs = text.index("Training strategy"), text.index("As published")
+    assert ours < theirs
+    assert "| Mean Dice, % | – | 34.98 | 34.98 | 38.28 |" in text
+    assert "| AUC, % | 80.54 | – | 81.37 | 84.02 |" in text
+    assert "Not comparable: dataset: DDSM in the paper, phantom here" in text
+
+
+def test_an_unknown_published_entry_is_a_warning(arms_study, no_figures):
+    path = arms_study / "study.toml"
+    path.write_text(path.read_text().replace("le2019-table1", "nobody2020"))
+    page = (build(arms_study) / "index.html").read_text()
+    assert "&#39;nobody2020&#39; is not in the registry" in page
+
+
+def test_what_neither_side_states_is_no_difference(arms_report):
+    assert "not stated in the paper, not stated here" not in (arms_report / "table.md").read_text()
+
+
+def test_the_label_rule_is_part_of_our_protocol(arms_study, no_figures):
+    path = arms_study / "study.toml"
+    path.write_text(
+        path.read_text()
+        .replace('dataset = "phantom"', 'dataset = "inbreast"')
+        .replace(
+            "size = [64, 48]",
+            'size = [64, 48]\ncrop = "breast"\n[data.label_rule]\nbirads_cut = "5"',
+        )
+    )
+    page = (build(arms_study) / "table.md").read_text()
+    assert (
+        "cancer present or absent in the paper, BI-RADS 5 and above against the rest here" in page
+    )
+    assert "whole image, 1152x832 in the paper, the breast alone, 64x48 here" in page
