@@ -152,11 +152,16 @@ def test_a_faulty_study_exits_2_and_leaves_nothing(home, mtlbench, text):
     assert not (home / "bad").exists()
 
 
-def test_a_failing_run_is_listed_and_exits_3(home, mtlbench, text):
+@pytest.fixture(scope="module")
+def diverged(home, mtlbench, text):
+    """What `study run` said of a study whose runs fail."""
     diverging = text.replace("batch_size = 8", "batch_size = 8\nlr = 1e30")
     (home / "diverges.toml").write_text(diverging.replace('"tiny"', '"diverges"'))
-    done = mtlbench("study", "run", "diverges.toml", code=3)
-    assert "DivergedError: the loss must stay finite" in done.stderr
+    return mtlbench("study", "run", "diverges.toml", code=3)
+
+
+def test_a_failing_run_is_listed_and_exits_3(diverged, mtlbench):
+    assert "DivergedError: the loss must stay finite" in diverged.stderr
     status = json.loads(mtlbench("study", "status", "results/diverges", "--json").stdout)
     assert status["failed"] > 0
     assert status["running"] == 0
@@ -288,7 +293,8 @@ def test_a_study_may_grow_but_not_change(study, mtlbench, home, text):
     (home / "tiny.toml").write_text(text)
 
 
-def test_failed_runs_are_given_up_until_they_are_forgiven(home, mtlbench, text):
+@pytest.mark.usefixtures("diverged")
+def test_failed_runs_are_given_up_until_they_are_forgiven(home, mtlbench):
     study = home / "results" / "diverges"
     runs = json.loads(mtlbench("study", "status", study, "--json").stdout)["rows"]
     failed = {row["hash"]: row["attempts"] for row in runs if row["state"] == "failed"}

@@ -4,6 +4,7 @@ The frames are the cells of the study; each metric has its own baseline, and Hol
 all cells against it. Nothing is measured here a second way.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ class Numbers:
     baselines: Mapping[str, Cell | None]
     """Baseline cell of each metric; None where it is missing or lacks the metric."""
     seeds: Mapping[tuple[str, str], tuple[float, ...]]
-    """Value of each seed, in the order of the cell's seeds."""
+    """Value of each seed under each of `METRICS`, in the order of the cell's seeds."""
     classes: tuple[str, ...]
     """The classes whose Dice is averaged."""
     warnings: tuple[str, ...]
@@ -142,12 +143,18 @@ def _keyed(table: pd.DataFrame) -> dict[tuple[str, str], Row]:
 
 
 def _seeds(study: Study, table: pd.DataFrame) -> dict[tuple[str, str], tuple[float, ...]]:
-    found: dict[tuple[str, str], tuple[float, ...]] = {}
-    for cell in study.complete:
-        for metric, rows in table[table["arm"] == cell.name].groupby("metric"):
-            by_seed = rows.set_index("seed")["value"]
-            found[cell.name, str(metric)] = tuple(by_seed.loc[[*cell.seeds]])
-    return found
+    """NaN for each seed of a cell without the metric."""
+    values = {
+        (str(row["arm"]), str(row["metric"]), row["seed"]): float(row["value"])
+        for row in table.to_dict("records")
+    }
+    return {
+        (cell.name, metric): tuple(
+            values.get((cell.name, metric, seed), math.nan) for seed in cell.seeds
+        )
+        for cell in study.complete
+        for metric in METRICS
+    }
 
 
 def _expected(study: Study) -> tuple[str, ...]:

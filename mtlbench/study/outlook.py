@@ -76,9 +76,9 @@ def describe(power: Mapping[str, Any]) -> list[str]:
         )
         if one["comparisons"]:
             lines[-1] += (
-                f"; with {_points(assume['power'])} % power, differences from "
-                f"{_points(one['smallest_difference'])} points on (level {_points(one['level'])} "
-                f"%, Holm's hardest of {one['comparisons']}; {_points(one['effect'])} matter)"
+                f"; differences found with {_points(assume['power'])} % power: {_found(one)} "
+                f"(level {_points(one['level'])} %, Holm's hardest of {one['comparisons']}; "
+                f"{_points(one['effect'])} matter)"
             )
     told = ", ".join(f"{key} {value:g}" for key, value in assume.items())
     lines.append(f"  assumed ([compare.assume]): {told}")
@@ -107,14 +107,20 @@ def _warning(power: Mapping[str, Any]) -> str | None:
         smallest = one["smallest_difference"]
         if not one["comparisons"] or (smallest is not None and smallest <= one["effect"]):
             continue
-        found = "none" if smallest is None else f"from {_points(smallest)} points on"
-        short.append(f"in {_NAMES[one['metric']]} {found} ({_points(one['effect'])} matter)")
+        short.append(f"in {_NAMES[one['metric']]} {_found(one)} ({_points(one['effect'])} matter)")
     if not short:
         return None
     return (
         f"this study cannot answer its question: with {_points(power['assume']['power'])} % power "
         f"it finds differences {' and '.join(short)}; see [compare.effect]"
     )
+
+
+def _found(one: Mapping[str, Any]) -> str:
+    smallest = one["smallest_difference"]
+    if smallest is None or smallest >= 1:
+        return "none"
+    return f"from {_points(smallest)} points on"
 
 
 def _points(value: float) -> str:
