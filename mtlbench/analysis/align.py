@@ -70,7 +70,8 @@ def align(
     first = next(iter(seeds.values()))
     for name, parts in arms.items():
         for seed, part in parts.items():
-            _same_cases(first, part, origin, f"{name} (seed {seed})")
+            if part is not first:
+                _same_cases(first, part, origin, f"{name} (seed {seed})")
     scored = [name for name in arms if scores and _any_given(arms[name], ["score"])]
     masked = [name for name in arms if masks and _any_given(arms[name], PRED)]
     label_NK = _shared_truth(arms, scored, ["label"], ["score"])

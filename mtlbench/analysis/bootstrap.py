@@ -125,7 +125,7 @@ def _values(
 ) -> Iterator[tuple[Key, Floats, None]]:
     """The same without variances, which cost most of the time."""
     value_AB = {
-        arm: np.mean([kernel.value(draw) for kernel in kernels], axis=0)
+        arm: np.asarray(sum(kernel.value(draw) for kernel in kernels) / len(kernels))
         for arm, kernels in statistic.kernels.items()
     }
     for arm, value_B in value_AB.items():

@@ -125,6 +125,8 @@ def _check_values(table: pd.DataFrame, where: str) -> None:
     outside = score.notna() & ~score.between(0, 1)
     refuse(table, outside, where, "score must be in [0, 1] or empty", "score")
     counts = table[[*TRUE, *PRED, *BOTH]].to_numpy(float)
+    if np.isnan(counts).all():
+        return
     whole_N = (np.isnan(counts) | ((counts >= 0) & (counts == np.round(counts)))).all(axis=1)
     refuse(table, ~whole_N, where, "counts of pixels must be whole numbers >= 0")
     for columns, kind in ((TRUE, "true"), ([*PRED, *BOTH], "pred and both")):

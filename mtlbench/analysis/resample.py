@@ -37,12 +37,14 @@ def patient_counts(n_patients: int, resamples: int, seed: int) -> Iterator[Count
     contiguous in memory: sums along the patients are several times faster so.
     """
     root = np.random.SeedSequence(seed)
+    drawn_P = np.empty(n_patients, np.uint64)
     for part in chunks(n_patients, resamples):
         size = len(part), n_patients
         counts_BP = np.empty(size, np.int64)
         bits_BP = _random_bits(root.spawn(1)[0], size)
         for count_P, bits_P in zip(counts_BP, bits_BP, strict=True):
-            drawn_P = bits_P * np.uint64(n_patients)
+            drawn_P[:] = bits_P
+            drawn_P *= np.uint64(n_patients)
             drawn_P >>= np.uint64(32)
             count_P[:] = np.bincount(drawn_P.view(np.int64), minlength=n_patients)
         yield counts_BP.T
