@@ -46,6 +46,13 @@ class ResourcesConfig(Strict):
     """How often a run writes a checkpoint, from which it goes on after a kill."""
     checkpoint_steps: Positive | None = None
     """The same in optimisation steps; it goes before the minutes."""
+    compile: Literal["auto", "off", "default", "reduce-overhead"] = "auto"
+    """A mode of `torch.compile`; `auto`: where a GPU's time saved exceeds the time compiling takes.
+
+    A mode that is asked for by name is part of a run, since it changes the last bits.
+    """
+    deterministic: bool = True
+    """Whether a GPU repeats its bits; a CPU always does."""
 
 
 class ModelConfig(Strict):
@@ -63,6 +70,9 @@ class LossConfig(Strict):
 
     lambda_: Fraction = Field(0.5, alias="lambda")
     segmentation: str = "cross-entropy"
+    target_stride: Literal[1, 4, 8] = 1
+    """1: every pixel of the mask counts; 4, 8: squares of so many pixels a side, each with
+    the share of every class in it, which is faster and nearly the same."""
     class_weights: (
         Literal["none", "inverse", "median-frequency", "effective-number"] | FromList[ManualWeights]
     ) = "median-frequency"
@@ -81,9 +91,14 @@ class OptimConfig(Strict):
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     batch_size: Positive = 16
+    accumulate: Positive = 1
+    """Parts in which a batch is computed, one after another; batch norm sees a part at a time."""
     warmup: Fraction = 0.1
     """Fraction of a stage's steps over which the learning rate rises."""
     select: Literal["last"] | ValidationMetric = "last"
+    validate_every: Literal["auto"] | Positive = "auto"
+    """Epochs from one validation to the next; the last epoch has one always. `auto`: as few as keep
+    validation below a twentieth of a run."""
 
 
 class AugmentConfig(Strict):
@@ -96,6 +111,10 @@ class AugmentConfig(Strict):
     shift: Annotated[float, Field(ge=0, lt=1)] = 0.05
     contrast: Annotated[float, Field(ge=0, lt=1)] = 0.1
     brightness: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    elastic: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Largest displacement of a smooth random deformation, in parts of the image's height."""
+    noise: Annotated[float, Field(ge=0)] = 0.0
+    """SD of Gaussian noise, in units of the SD of the training images' pixels."""
 
 
 class RunConfig(Strict):

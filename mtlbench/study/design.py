@@ -194,5 +194,7 @@ def chain(
 def _used(config: RunConfig, stage: Stage) -> dict[str, Any]:
     """The keys that shape a stage: λ lies in its weights, L_seg's keys count where L_seg does."""
     values = config.model_dump(mode="json", by_alias=True, include={"model", "optim", "augment"})
-    loss = config.loss.model_dump(mode="json", include={"segmentation", "class_weights"})
+    loss = config.loss.model_dump(
+        mode="json", include={"segmentation", "class_weights", "target_stride"}
+    )
     return values | {"loss": loss if stage.seg_weight else {}}

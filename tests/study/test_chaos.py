@@ -166,6 +166,7 @@ def test_a_signal_writes_checkpoints_and_the_next_start_goes_on(
         wait_for(lambda: list(results.glob("tiny/runs/*/history.csv")))
         driver.send_signal(number)
         assert driver.wait(timeout=30) == 75
+        wait_for(lambda: not crowd.pids(), 10)  # multiprocessing's tracker sees the driver end
         assert crowd.pids() == []
         left = [path.parent for path in results.glob("tiny/runs/*/checkpoints.json")]
         assert left
