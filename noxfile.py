@@ -39,5 +39,5 @@ def chaos(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     # A file stays on one core, so that what its tests share is made once.
-    one_thread = {"OMP_NUM_THREADS": "1"}
-    session.run("pytest", "-n", "2", "--dist", "loadfile", *session.posargs, env=one_thread)
+    spread = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+    session.run("pytest", *spread, *session.posargs, env={"OMP_NUM_THREADS": "1"})

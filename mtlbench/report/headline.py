@@ -4,6 +4,9 @@ A claim is made only where a difference is supported after the study's correctio
 metric one arm is named: the best of those that beat the baseline, else the best of all.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from mtlbench.report import text
 from mtlbench.report.collect import Cell, Study, short_key, short_value
 from mtlbench.report.numbers import Numbers
@@ -62,12 +65,23 @@ def _claim(study: Study, numbers: Numbers, metric: str) -> str:
         return f"{arm} beats {against} ({size}){also if others else ''}"
     if not rows[best.name]["reliable"]:
         return f"{arm} against {against} stays undecided for lack of patients ({size})"
+    size += _not_inferior(study, rows[best.name], metric, len(rivals))
     if len(rivals) == 1:
         verdict = "falls short of" if supported else "is not shown to beat"
         return f"{arm} {verdict} {against} ({size})"
     if best in supported:
         return f"no arm beats {against}: even {arm} falls short ({size})"
     return f"no arm is shown to beat {against}: {arm} comes closest ({size})"
+
+
+def _not_inferior(study: Study, row: Mapping[str, Any], metric: str, rivals: int) -> str:
+    """Whether the best of so many arms is shown to be worse by less than the margin."""
+    margin, p = study.config.compare.margins.get(metric), row.get("p_noninferior")
+    if margin is None or p is None or text.absent(p):
+        return ""
+    shown = rivals * p <= (1 - study.config.compare.level) / 2  # Bonferroni, one-sided
+    verdict = "not inferior" if shown else "not shown to be not inferior"
+    return f"; {verdict} by the margin of {text.percent(margin)} points"
 
 
 def _size(study: Study, numbers: Numbers, cell: Cell, metric: str) -> str:

@@ -92,6 +92,25 @@ def test_both_metrics_in_one_sentence(measured):
     )
 
 
+@pytest.mark.parametrize(
+    ("rivals", "p", "verdict"),
+    [
+        (1, 0.024, "; not inferior by the margin of 5.0 points)"),
+        (1, 0.026, "; not shown to be not inferior by the margin of 5.0 points)"),
+        (2, 0.024, "; not shown to be not inferior by the margin of 5.0 points)"),
+        (2, 0.012, "; not inferior by the margin of 5.0 points)"),
+        (1, None, "−6.1 to +2.1)"),
+    ],
+)
+def test_a_margin_is_judged_one_sided_for_the_best_of_all(measured, rivals, p, verdict):
+    study, numbers = measured
+    rules = study.config.compare.model_copy(update={"margins": {"auc": 0.05}})
+    study = replace(study, config=study.config.model_copy(update={"compare": rules}))
+    rows = {"joint_auc": BEHIND | {"p_noninferior": p}, "sequential_auc": LOSS}
+    said = say((study, numbers), **dict(list(rows.items())[:rivals]))
+    assert verdict in said
+
+
 def test_a_baseline_that_is_absent_is_said_so(measured):
     study, numbers = measured
     baselines = dict.fromkeys(numbers.baselines)
