@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 
-from mtlbench.bench import bootstrap, coverage, prepare, study
+from mtlbench.bench import bootstrap, coverage, prepare, study, train
 from mtlbench.bench.measure import Result, Row
 
-BENCHES: dict[str, Callable[[], Result]] = {
+BENCHES: dict[str, Callable[..., Result]] = {
     "bootstrap": bootstrap.run,
     "coverage": coverage.run,
     "prepare": prepare.run,
     "study": study.run,
+    "train": train.run,
 }
 
 __all__ = ["BENCHES", "Result", "Row"]

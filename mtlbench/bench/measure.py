@@ -3,14 +3,17 @@
 import datetime
 import os
 import platform
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from statistics import median
-from typing import Literal, NamedTuple
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeVar
 
 ROUNDS = 9
-Work = Callable[[], object]
+T = TypeVar("T")
+Work = Callable[[], Any]
 
 
 class Row(NamedTuple):
@@ -37,30 +40,58 @@ class Result(NamedTuple):
 
     noise: float
     rows: list[Row]
+    facts: Mapping[str, object] = MappingProxyType({})
+    """What the bench adds to the environment."""
 
 
-def ratio(work: Work, peer: Work, rounds: int = ROUNDS) -> float:
-    """Median over rounds of the time of `work` over that of `peer`, who begins in turn."""
-    work(), peer()
-    ratios = []
-    for number in range(rounds):
-        if number % 2:
-            theirs, ours = _seconds(peer), _seconds(work)
-        else:
-            ours, theirs = _seconds(work), _seconds(peer)
-        ratios.append(ours / theirs)
-    return median(ratios)
-
-
-def noise_of(work: Work, rounds: int = ROUNDS) -> float:
-    """How far the ratio of a work to itself is from 1."""
-    return abs(ratio(work, work, rounds) - 1)
-
-
-def _seconds(work: Work) -> float:
+def seconds(work: Work) -> float:
+    """How long a work takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def in_turn(
+    works: Sequence[Work], rounds: int = ROUNDS, by: Callable[[Work], float] = seconds
+) -> list[list[float]]:
+    """Do all works in each round, in an order that turns round; the times of each, by round.
+
+    `by` does a work and says how long it took. What comes before the first round is not timed.
+    """
+    for work in works:
+        work()
+    times: list[list[float]] = [[] for _ in works]
+    for number in range(rounds):
+        turn = list(zip(works, times, strict=True))
+        for work, own in reversed(turn) if number % 2 else turn:
+            own.append(by(work))
+    return times
+
+
+def ratio(
+    work: Work, peer: Work, rounds: int = ROUNDS, by: Callable[[Work], float] = seconds
+) -> float:
+    """Median over rounds of the time of `work` over that of `peer`, in turn."""
+    return quotient(*in_turn((work, peer), rounds, by))
+
+
+def quotient(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Median over rounds of one time over another."""
+    return median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def noise_of(work: Work, rounds: int = ROUNDS, by: Callable[[Work], float] = seconds) -> float:
+    """How far the ratio of a work to itself is from 1."""
+    return abs(ratio(work, work, rounds, by) - 1)
+
+
+def attempt(name: str, work: Callable[[], T]) -> T | None:
+    """Do a part that may lack a peer, a compiler or memory; what it lacks goes to stderr."""
+    try:
+        return work()
+    except Exception as error:
+        print(f"{name} is not measured: {type(error).__name__}: {error}", file=sys.stderr)
+        return None
 
 
 def environment(packages: Sequence[str]) -> dict[str, object]:

@@ -21,7 +21,7 @@ app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 app.add_typer(published.app, name="published")
 app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
-app.command("bench", epilog=bench.EXAMPLE)(bench.bench)
+app.add_typer(bench.app, name="bench")
 app.command("doctor", epilog="Example: mtlbench doctor --json")(doctor)
 
 

@@ -1,39 +1,76 @@
 """mtlbench bench: measure what the README states."""
 
+import contextlib
 import json
+import sys
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from mtlbench.errors import StudyError
+from mtlbench.cli.data import parse_size
 
-EXAMPLE = "Example: mtlbench bench prepare --json"
 PACKAGES = (
-    "mtlbench", "optuna", "numpy", "pandas", "scipy", "scikit-learn", "imagecodecs", "pydicom",
-    "opencv-python-headless", "pylibjpeg-libjpeg",
+    "mtlbench", "torch", "torchvision", "optuna", "numpy", "pandas", "scipy", "scikit-learn",
+    "imagecodecs", "pydicom", "opencv-python-headless", "pylibjpeg-libjpeg", "lightning", "monai",
+    "segmentation-models-pytorch", "blosc2",
 )  # fmt: skip
+OTHERS = {
+    "bootstrap": "Intervals of `compare` against a loop over scikit-learn.",
+    "coverage": "How often intervals hold the true value of simulated test sets.",
+    "loss": "The loss tail against torch's upsampling and cross-entropy.",
+    "prepare": "Decoding, resizing and preparing against the fastest libraries.",
+    "study": "What the driver costs a run, in a study of 10,000.",
+}
+Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
+
+app = typer.Typer(
+    help="Time parts of mtlbench against the same work by other means, in turn in one run.",
+    no_args_is_help=True,
+)
 
 
-def bench(
-    name: Annotated[
-        str, typer.Argument(help="What to measure: bootstrap, coverage, prepare or study.")
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+@app.command(epilog="Example: mtlbench bench train --json --peers")
+def train(
+    as_json: Json = False,
+    peers: Annotated[bool, typer.Option("--peers", help="Other libraries too.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    backbone: Annotated[
+        str | None, typer.Option(help="Of the real step; resnet18, and resnet50 on a GPU.")
+    ] = None,
+    output_stride: Annotated[int, typer.Option(help="8, 16 or 32.")] = 32,
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="1152x832, on a CPU 288x224.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="16, on a CPU 4.")] = None,
 ) -> None:
-    """Time parts of mtlbench against the same work by other means, in turn in one run."""
+    """The training loop, its data path and its speed, against the device's limits and peers."""
+    pixels = parse_size(size) if size else None
+    _show("train", as_json, device, backbone, output_stride, pixels, batch_size, peers=peers)
+
+
+def _add(name: str, what: str) -> None:
+    @app.command(name, help=what, epilog=f"Example: mtlbench bench {name} --json")
+    def command(as_json: Json = False) -> None:
+        _show(name, as_json)
+
+
+for _name, _what in OTHERS.items():
+    _add(_name, _what)
+
+
+def _show(name: str, as_json: bool, *arguments: Any, **options: Any) -> None:
+    """Run a bench and print its rows; what is said while it runs goes to stderr."""
     from mtlbench.bench import BENCHES
     from mtlbench.bench.measure import environment
 
-    if name not in BENCHES:
-        raise StudyError(f"NAME must be one of {', '.join(BENCHES)}, but got {name!r}")
-    result = BENCHES[name]()
+    with contextlib.redirect_stdout(sys.stderr):
+        result = BENCHES[name](*arguments, **options)
     rows = [_row(row, result.noise) for row in result.rows]
-    facts = environment(PACKAGES)
+    facts = environment(PACKAGES) | dict(result.facts)
     if as_json:
-        report = {"environment": facts, "noise": result.noise, "rows": rows}
-        print(json.dumps(report, indent=2))
+        print(json.dumps({"environment": facts, "noise": result.noise, "rows": rows}, indent=2))
         return
     table = Table("id", "what", "value", "bar", "holds")
     for row in rows:
@@ -52,4 +89,4 @@ def _row(row: Any, noise: float) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> str:
-    return "not installed" if value is None else f"{value:.3f}"
+    return "-" if value is None else f"{value:.3f}"

@@ -176,7 +176,7 @@ def prepare(
     """Write a data set's memory-mapped arrays, tables and recipe; killed, it goes on."""
     from mtlbench.data.prepare import prepare as write_prepared
 
-    asked: dict[str, Any] = {"size": _size(size)}
+    asked: dict[str, Any] = {"size": parse_size(size)}
     if exclude_faulty:
         asked["faulty"] = "exclude"
     config = _config(columns, settings, **asked)
@@ -226,7 +226,12 @@ def phantom(
     if layout not in WRITERS:
         raise StudyError(f"--as must be one of {', '.join(WRITERS)}, but got {layout!r}")
     config = _config(
-        None, None, size=_size(size), patients=patients, phantom_seed=seed, difficulty=difficulty
+        None,
+        None,
+        size=parse_size(size),
+        patients=patients,
+        phantom_seed=seed,
+        difficulty=difficulty,
     )
     write(folder, layout, config)
     print(f"{folder}: {patients} patients as {layout}")
@@ -288,7 +293,12 @@ def _processes(jobs: int | None) -> int:
     return jobs or os.cpu_count() or 1
 
 
-def _size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of `HxW`.
+
+    Raises:
+        StudyError: it is something else.
+    """
     height, _, width = text.lower().partition("x")
     if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
         raise StudyError(f"--size must be HxW in pixels, such as 512x384, but got {text!r}")

@@ -213,6 +213,7 @@ def _counts(session: "Session") -> dict[str, Any]:
 
 
 def _plan(session: "Session", device: str) -> dict[str, Any]:
+    from mtlbench.study.batches import rehearse_batches
     from mtlbench.study.cost import estimate_s
     from mtlbench.study.outlook import outlook
     from mtlbench.study.session import choose_devices
@@ -225,6 +226,7 @@ def _plan(session: "Session", device: str) -> dict[str, Any]:
     return _counts(session) | {
         "search": trials,
         "estimated_s": round(seconds / len(slots), 1),
+        "batches": rehearse_batches(study, session.data, session.design, slots[0][0]),
         "power": outlook(study, session.design, session.data),
     }
 
@@ -258,9 +260,9 @@ def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
             f"left to train: {about} {minutes:.1f} minutes on this machine", highlight=False
         )
     if "power" in plan:
-        from mtlbench.study.outlook import describe
+        from mtlbench.study import batches, outlook
 
-        told = "\n".join(describe(plan["power"]))
+        told = "\n".join([*batches.describe(plan["batches"]), *outlook.describe(plan["power"])])
         console.print(told, highlight=False, markup=False, soft_wrap=True)
     for arm, states in plan["trials"].items():
         told = ", ".join(f"{count} {state}" for state, count in states.items())

@@ -1,8 +1,7 @@
-"""Random transforms of training batches, on the device, for image and mask together.
+"""From stored integers to what the network sees: transforms of batches on the device.
 
-Each case draws from its own counter-based stream keyed by (seed, epoch, case), so what happens to
-a case depends neither on the batch it sits in nor on what was drawn before.
-B = batch, H W = image size.
+All that an epoch's batches need is there before the first, so that a step waits for nothing and
+only slices. B = batch, N = cases in the order of use, H W = image size, T = length of a tile.
 """
 
 import math
@@ -13,74 +12,108 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mtlbench.config import AugmentConfig
-
-_DRAWS = 7
+from mtlbench.data.draws import Draws, Floats, Noise, spline_basis
 
 
-def uniforms(seed: int, epoch: int, case_B: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """B x count numbers in [0, 1), each a hash of (seed, epoch, case, position).
+def upload(array: NDArray[np.generic], device: torch.device) -> Tensor:
+    """The array on the device; on CUDA from pinned memory, so that nothing waits for the copy."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
-    SplitMix64 (Steele et al. 2014) over a key made by numpy's SeedSequence.
-    """
-    key = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
-    with np.errstate(over="ignore"):
-        z = key + (case_B[:, None] * count + np.arange(count) + 1).astype(np.uint64) * np.uint64(
-            0x9E3779B97F4A7C15
+
+class Transform:
+    """Standardises an epoch's batches and transforms image and mask together, as drawn."""
+
+    def __init__(
+        self, draws: Draws, scale: float, shift: float, size: tuple[int, int], device: torch.device
+    ) -> None:
+        """`scale` · integer + `shift` is the standardised value; `size` is the height and width."""
+        scale_N = (draws.gain_N * np.float64(scale)).astype(np.float32)
+        shift_N = (draws.gain_N * np.float64(shift) + draws.offset_N).astype(np.float32)
+        self._scale_N111 = upload(scale_N[:, None, None, None], device)
+        self._shift_N111 = upload(shift_N[:, None, None, None], device)
+        self._warp = self._noise = None
+        if draws.affine_N23 is not None:
+            self._warp = _Warp(draws.affine_N23, draws.control_N2rc, size, device)
+        if draws.noise is not None:
+            self._noise = _Fields(draws.noise, size, device)
+
+    def __call__(self, image_BHW: Tensor, mask_BHW: Tensor, cases: slice) -> tuple[Tensor, Tensor]:
+        """Images (B1HW, float32) and masks (BHW, uint8) of the `cases` among the N.
+
+        The integers of an image are uint8, or uint16 as the bits of int16.
+        The image is sampled bilinearly, the mask by nearest neighbour; both take their edge's
+        value outside.
+        """
+        if image_BHW.dtype == torch.int16:
+            image_BHW = image_BHW.view(torch.uint16)
+        image_B1HW = image_BHW[:, None].float()
+        if self._warp:
+            image_B1HW, mask_BHW = self._warp(image_B1HW, mask_BHW, cases)
+        image_B1HW = torch.addcmul(self._shift_N111[cases], image_B1HW, self._scale_N111[cases])
+        if self._noise:
+            image_B1HW += self._noise(cases)
+        return image_B1HW, mask_BHW
+
+
+class _Warp:
+    """Affine map, and free-form deformation on top of it."""
+
+    def __init__(
+        self,
+        affine_N23: Floats,
+        control_N2rc: Floats | None,
+        size: tuple[int, int],
+        device: torch.device,
+    ) -> None:
+        height, width = size
+        self._affine_N23 = upload(affine_N23, device)
+        self._x_W, self._y_H1 = _centres(width, device), _centres(height, device)[:, None]
+        self._control_N2rc = None
+        if control_N2rc is not None:
+            self._control_N2rc = upload(control_N2rc, device)
+            self._basis_Hr = upload(spline_basis(height, height), device)
+            self._basis_cW = upload(spline_basis(width, height), device).T
+
+    def __call__(self, image_B1HW: Tensor, mask_BHW: Tensor, cases: slice) -> tuple[Tensor, Tensor]:
+        grid_BHW2 = self._grid(cases)
+        mask_B1HW = mask_BHW[:, None].float()
+        return (
+            _sample(image_B1HW, grid_BHW2, "bilinear"),
+            _sample(mask_B1HW, grid_BHW2, "nearest")[:, 0].to(torch.uint8),
         )
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    fraction_BD: NDArray[np.float64] = (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    return fraction_BD
+
+    def _grid(self, cases: slice) -> Tensor:
+        """Where each pixel is taken from; x and y are planes, so that sums run along rows."""
+        by_x_B21, by_y_B21, shift_B21 = self._affine_N23[cases, :, :, None].unbind(2)
+        along_B21W = torch.addcmul(shift_B21, by_x_B21, self._x_W)[:, :, None]
+        grid_B2HW = along_B21W + by_y_B21[..., None] * self._y_H1
+        if self._control_N2rc is not None:
+            grid_B2HW += self._basis_Hr @ (self._control_N2rc[cases] @ self._basis_cW)
+        return grid_B2HW.permute(0, 2, 3, 1)
 
 
-def augment(
-    image_B1HW: Tensor,
-    mask_BHW: Tensor,
-    case_B: NDArray[np.int64],
-    config: AugmentConfig,
-    seed: int,
-    epoch: int,
-) -> tuple[Tensor, Tensor]:
-    """Flip, rotate, scale and shift both; change contrast and brightness of the image.
+class _Fields:
+    """Each image's window of the noise tile."""
 
-    The image (float, standardised) is sampled bilinearly, the mask (uint8) by nearest neighbour;
-    both take their edge's value outside.
-    """
-    draw_BD = uniforms(seed, epoch, case_B, _DRAWS)
-    if config.flip or config.rotate_deg or config.scale or config.shift:
-        theta_B23 = _affine(draw_BD, config, *image_B1HW.shape[-2:]).to(image_B1HW.device)
-        grid_BHW2 = F.affine_grid(theta_B23, list(image_B1HW.shape), align_corners=False)
-        image_B1HW = F.grid_sample(
-            image_B1HW, grid_BHW2, mode="bilinear", padding_mode="border", align_corners=False
-        )
-        mask_B1HW = F.grid_sample(
-            mask_BHW[:, None].float(),
-            grid_BHW2,
-            mode="nearest",
-            padding_mode="border",
-            align_corners=False,
-        )
-        mask_BHW = mask_B1HW[:, 0].to(torch.uint8)
-    signed_BD = torch.from_numpy((2 * draw_BD - 1).astype(np.float32)).to(image_B1HW.device)
-    gain_B111 = 1 + config.contrast * signed_BD[:, 5, None, None, None]
-    offset_B111 = config.brightness * signed_BD[:, 6, None, None, None]
-    return image_B1HW * gain_B111 + offset_B111, mask_BHW
+    def __init__(self, noise: Noise, size: tuple[int, int], device: torch.device) -> None:
+        self._size = size
+        self._window_N = upload(noise.window_N, device)
+        self._windows = upload(noise.tile_T, device).unfold(0, math.prod(size), 1)
+
+    def __call__(self, cases: slice) -> Tensor:
+        noise_BX = self._windows.index_select(0, self._window_N[cases])
+        return noise_BX.view(-1, 1, *self._size)
 
 
-def _affine(draw_BD: NDArray[np.float64], config: AugmentConfig, height: int, width: int) -> Tensor:
-    """Maps from output to input coordinates, B x 2 x 3, in units of half the image's sides."""
-    signed_BD = 2 * draw_BD - 1
-    flip_B = np.where(config.flip & (draw_BD[:, 0] < 0.5), -1.0, 1.0)
-    angle_B = math.radians(config.rotate_deg) * signed_BD[:, 1]
-    zoom_B = np.exp(math.log1p(config.scale) * signed_BD[:, 2])
-    cos_B, sin_B = zoom_B * np.cos(angle_B), zoom_B * np.sin(angle_B)
-    theta_B23 = np.empty((len(draw_BD), 2, 3), dtype=np.float32)
-    theta_B23[:, 0, 0] = cos_B
-    theta_B23[:, 0, 1] = -sin_B * height / width * flip_B
-    theta_B23[:, 1, 0] = sin_B * width / height
-    theta_B23[:, 1, 1] = cos_B * flip_B
-    theta_B23[:, 0, 2] = 2 * config.shift * signed_BD[:, 3]
-    theta_B23[:, 1, 2] = 2 * config.shift * signed_BD[:, 4]
-    return torch.from_numpy(theta_B23)
+def _sample(image_B1HW: Tensor, grid_BHW2: Tensor, mode: str) -> Tensor:
+    return F.grid_sample(
+        image_B1HW, grid_BHW2, mode=mode, padding_mode="border", align_corners=False
+    )
+
+
+def _centres(length: int, device: torch.device) -> Tensor:
+    """Of pixels, in units of half the side, from −1 to 1."""
+    return upload(((2 * np.arange(length) + 1) / length - 1).astype(np.float32), device)

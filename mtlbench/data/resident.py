@@ -1,15 +1,10 @@
 """Batches on the device: prepared integers are gathered, standardised and augmented there.
 
-On a CPU the memory map itself is the resident copy: the page cache shares it between workers. On
-a GPU the arrays are copied there where they fit, and streamed through pinned memory where not.
-Both give the same batches, to the bit. B = batch, N = cases, H W = image size.
+B = batch, N = cases, M = cases in the order of use, H W = image size, K = classes.
 """
 
-import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mtlbench.config import CLASSES, IGNORED, AugmentConfig
-from mtlbench.data.augment import augment
+from mtlbench.data.augment import Transform, upload
+from mtlbench.data.draws import Draws, draw, still
+from mtlbench.data.gather import choose_gather, free_memory
 from mtlbench.data.prepared import Prepared
 
 Cases = NDArray[np.int64]
-RESIDENT_FRACTION = 0.5
-"""Share of the free device memory that the data may take; the rest is the network's."""
 STANDARDISE_CASES = 256
 """Training images from which mean and SD are taken, evenly spaced."""
 
@@ -39,61 +34,23 @@ class Batch:
     has_mask_B: Tensor
     case_B: Cases
 
+    def parts(self, count: int) -> list["Batch"]:
+        """`count` consecutive parts, as views, whose sizes differ by one at most.
 
-class Gather(Protocol):
-    """Yields integer images and masks of each list of cases, on the device, in order."""
+        A batch of fewer cases gives a part for each of them.
+        """
+        n = len(self.case_B)
+        rows = np.array_split(np.arange(n), min(count, n))
+        return [self._cut(slice(part[0], part[-1] + 1)) for part in rows]
 
-    def __call__(self, batches: list[Cases]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images (B1HW, uint8 or int16 bits) and masks (BHW, uint8)."""
-        ...
-
-
-class ResidentGather:
-    """Everything lies on the device; a batch is one indexing."""
-
-    def __init__(self, prepared: Prepared, device: torch.device) -> None:
-        """Copy to a GPU; on a CPU take the memory map as it is."""
-        self._image_NHW = _as_tensor(prepared.images).to(device)
-        self._mask_NHW = _as_tensor(prepared.masks).to(device)
-        self._device = device
-
-    def __call__(self, batches: list[Cases]) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `Gather`."""
-        for case_B in batches:
-            index_B = torch.from_numpy(case_B).to(self._device)
-            yield self._image_NHW[index_B, None], self._mask_NHW[index_B]
-
-
-class StreamedGather:
-    """The memory map is read one batch ahead of the step, through pinned memory on CUDA."""
-
-    def __init__(self, prepared: Prepared, device: torch.device) -> None:
-        """Nothing is read yet."""
-        self._image_NHW = _as_tensor(prepared.images)
-        self._mask_NHW = _as_tensor(prepared.masks)
-        self._device = device
-
-    def __call__(self, batches: list[Cases]) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `Gather`."""
-        with ThreadPoolExecutor(max_workers=1) as reader:
-            ahead = [reader.submit(self._read, case_B) for case_B in batches[:1]]
-            for case_B in batches[1:]:
-                ahead.append(reader.submit(self._read, case_B))
-                yield self._send(*ahead.pop(0).result())
-            for last in ahead:
-                yield self._send(*last.result())
-
-    def _read(self, case_B: Cases) -> tuple[Tensor, Tensor]:
-        index_B = torch.from_numpy(case_B)
-        image_B1HW, mask_BHW = self._image_NHW[index_B, None], self._mask_NHW[index_B]
-        if self._device.type == "cuda":
-            return image_B1HW.pin_memory(), mask_BHW.pin_memory()
-        return image_B1HW, mask_BHW
-
-    def _send(self, image_B1HW: Tensor, mask_BHW: Tensor) -> tuple[Tensor, Tensor]:
-        return (
-            image_B1HW.to(self._device, non_blocking=True),
-            mask_BHW.to(self._device, non_blocking=True),
+    def _cut(self, rows: slice) -> "Batch":
+        return Batch(
+            self.image_B1HW[rows],
+            self.mask_BHW[rows],
+            self.label_B[rows],
+            self.has_label_B[rows],
+            self.has_mask_B[rows],
+            self.case_B[rows],
         )
 
 
@@ -120,16 +77,13 @@ class Cohort:
         self.split = {
             name: np.flatnonzero(split_N.to_numpy() == name) for name in ("train", "val", "test")
         }
-        self._gather = choose_gather(prepared, device)
+        self._gather, self.placement = choose_gather(prepared, device, free_memory(device))
         label_N = prepared.cases["label"].to_numpy(dtype=np.float32, na_value=np.nan)
-        self._label_N = torch.from_numpy(np.nan_to_num(label_N)).to(device)
-        self._has_label_N = torch.from_numpy(~np.isnan(label_N)).to(device)
-        has_mask_N = prepared.cases["has_mask"].to_numpy(dtype=bool)
-        self._has_mask_N = torch.from_numpy(has_mask_N).to(device)
+        self._label_N, self._has_label_N = np.nan_to_num(label_N), ~np.isnan(label_N)
+        self._has_mask_N = prepared.cases["has_mask"].to_numpy(dtype=bool)
         self._top = float(np.iinfo(prepared.images.dtype).max)
         self.mean, self.sd = _moments(prepared.images, self.split["train"])
         self._masks = prepared.masks
-        self._masked = has_mask_N
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Whole batches only: the cases left over wait for the next epoch's order."""
@@ -145,27 +99,19 @@ class Cohort:
             np.array_split(order[i * batch_size : (i + 1) * batch_size], parts)[index]
             for i in steps
         ]
-        for batch in self._batches(batches):
-            image_B1HW, mask_BHW = augment(
-                batch.image_B1HW, batch.mask_BHW, batch.case_B, config, seed, epoch
-            )
-            yield Batch(
-                image_B1HW,
-                mask_BHW,
-                batch.label_B,
-                batch.has_label_B,
-                batch.has_mask_B,
-                batch.case_B,
-            )
+        case_M = np.concatenate([order[:0], *batches])
+        draws = draw(config, seed, epoch, case_M, self._masks.shape[1:])
+        return self._batches(case_M, [len(case_B) for case_B in batches], draws)
 
     def eval_batches(self, case_N: Cases, batch_size: int) -> Iterator[Batch]:
         """All the given cases, in order, as they are."""
-        starts = range(0, len(case_N), batch_size)
-        return self._batches([case_N[start : start + batch_size] for start in starts])
+        n = len(case_N)
+        sizes = [min(batch_size, n - start) for start in range(0, n, batch_size)]
+        return self._batches(case_N, sizes, still(n))
 
     def train_pixels(self) -> NDArray[np.int64]:
         """Pixels of each class in each training case that has a mask, N x K."""
-        cases = [case for case in self.split["train"] if self._masked[case]]
+        cases = [case for case in self.split["train"] if self._has_mask_N[case]]
         k = len(CLASSES)
         counts = [np.bincount(self._masks[case].ravel(), minlength=k)[:k] for case in cases]
         return np.array(counts, dtype=np.int64).reshape(-1, k)
@@ -175,40 +121,27 @@ class Cohort:
         mask_HW = self._masks[case]
         return int(((mask_HW > 0) & (mask_HW != IGNORED)).sum())
 
-    def _batches(self, batches: list[Cases]) -> Iterator[Batch]:
-        for case_B, (image_B1HW, mask_BHW) in zip(batches, self._gather(batches), strict=True):
+    def _batches(self, case_M: Cases, sizes: list[int], draws: Draws) -> Iterator[Batch]:
+        """What the cases need besides images and masks is on the device before the first batch."""
+        scale, shift = 1 / (self._top * self.sd), -self.mean / self.sd
+        transform = Transform(draws, scale, shift, self._masks.shape[1:], self.device)
+        label_M, has_label_M, has_mask_M = (
+            upload(value_N[case_M], self.device)
+            for value_N in (self._label_N, self._has_label_N, self._has_mask_N)
+        )
+        start = 0
+        for image_BHW, mask_BHW in self._gather(case_M, sizes):
             self._on_batch()
-            index_B = torch.from_numpy(case_B).to(self.device)
+            cases = slice(start, start := start + len(mask_BHW))
+            image_B1HW, moved_BHW = transform(image_BHW, mask_BHW, cases)
             yield Batch(
-                (_to_float(image_B1HW) / self._top - self.mean) / self.sd,
-                mask_BHW,
-                self._label_N[index_B],
-                self._has_label_N[index_B],
-                self._has_mask_N[index_B],
-                case_B,
+                image_B1HW,
+                moved_BHW,
+                label_M[cases],
+                has_label_M[cases],
+                has_mask_M[cases],
+                case_M[cases],
             )
-
-
-def choose_gather(prepared: Prepared, device: torch.device) -> Gather:
-    """Resident where the arrays take at most half of the free device memory."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        if prepared.images.nbytes + prepared.masks.nbytes > RESIDENT_FRACTION * free:
-            return StreamedGather(prepared, device)
-    return ResidentGather(prepared, device)
-
-
-def _as_tensor(array: NDArray[np.uint8] | NDArray[np.uint16]) -> Tensor:
-    """The same memory; 16 bits as int16, since torch gathers no uint16."""
-    with warnings.catch_warnings():  # torch fears writes to a read-only map; nothing here writes
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.from_numpy(array.view(np.int16) if array.dtype == np.uint16 else array)
-
-
-def _to_float(image_B1HW: Tensor) -> Tensor:
-    if image_B1HW.dtype == torch.int16:
-        return (image_B1HW.to(torch.int32) & 0xFFFF).float()
-    return image_B1HW.float()
 
 
 def _moments(

@@ -15,7 +15,13 @@ from pydantic import ValidationError
 from mtlbench.config import Arm, RunConfig, StudyConfig, faults, read_tables
 from mtlbench.errors import StudyError
 from mtlbench.study.data import StudyData
-from mtlbench.study.names import check_names, check_objectives, check_point, check_study
+from mtlbench.study.names import (
+    check_names,
+    check_objectives,
+    check_parts,
+    check_point,
+    check_study,
+)
 from mtlbench.study.search.space import corners, plain
 from mtlbench.training.strategies import STRATEGIES
 
@@ -128,7 +134,8 @@ def _faults(study: StudyConfig, arm: Arm, varied: Values) -> Iterator[str]:
     yield from lines
     point = {key: value for key, value in varied.items() if key in values}
     named = [
-        *check_names(config, study.resources.gpus_per_run),
+        *check_names(config),
+        *check_parts(config.optim, study.resources),
         *check_point(arm, point, config),
     ]
     yield from (f"{_place(key, arm, varied)}: {fault}" for key, fault in named)

@@ -16,6 +16,7 @@ from mtlbench.study.design import Design, Run, chain
 from mtlbench.study.search.space import middle
 from mtlbench.study.status import count_trials
 from mtlbench.training.rehearsal import step_s
+from mtlbench.training.validation import epochs_apart, share
 
 _CASES = 2
 """Cases of a calibration batch: small, so that planning a study for a GPU is bearable here."""
@@ -26,10 +27,10 @@ def estimate_s(
 ) -> float:
     """Seconds of training that the runs not yet done will take, one after another.
 
-    Validation, prediction and start-up come on top. A search's trials and finalists count as runs
-    of the middle of its space, none of them pruned.
+    Prediction and start-up come on top. A search's trials and finalists count as runs of the middle
+    of its space, none of them pruned.
     """
-    clock = _Clock(study.data.size, device)
+    clock = _Clock(data, device)
     left: list[tuple[Run, int]] = []
     for name, run in design.runs.items():
         record = RunFolder(folder / "runs" / name).record()
@@ -45,9 +46,9 @@ def estimate_s(
 class _Clock:
     """Seconds a step; runs of a kind take the same time."""
 
-    def __init__(self, size: tuple[int, int], device: str) -> None:
-        """H x W = `size`."""
-        self._size, self._device = size, torch.device(device)
+    def __init__(self, data: StudyData, device: str) -> None:
+        """Nothing is known yet."""
+        self._data, self._device = data, torch.device(device)
         self._known: dict[str, float] = {}
 
     def learn(self, run: Run, record: Mapping[str, Any]) -> None:
@@ -55,12 +56,20 @@ class _Clock:
         self._known.setdefault(_kind(run), record["wall_s"] / record["steps"])
 
     def step_s(self, run: Run) -> float:
-        """Seconds of a step of the run's own stage."""
+        """Seconds of a step of the run's own stage, with its share of validation."""
         kind = _kind(run)
         if kind not in self._known:
-            of_few = step_s(run.config, self._size, _CASES, self._device)
-            self._known[kind] = of_few * int(run.config["optim"]["batch_size"]) / _CASES
+            of_few = step_s(run.config, self._data.config.size, _CASES, self._device)
+            of_batch = of_few * int(run.config["optim"]["batch_size"]) / _CASES
+            self._known[kind] = of_batch / (1 - self._validation(run))
         return self._known[kind]
+
+    def _validation(self, run: Run) -> float:
+        """Part of a run's time that validation takes."""
+        sizes = self._data.sizes[run.config["fold"]]
+        cases = (sizes["train"], sizes["val"])
+        apart = epochs_apart(run.config["optim"]["validate_every"], run.epochs, *cases)
+        return share(apart, run.epochs, *cases)
 
     def chain_s(self, runs: Sequence[Run]) -> float:
         """Seconds of all stages."""

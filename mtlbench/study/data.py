@@ -45,16 +45,16 @@ class StudyData:
 
     def steps_per_epoch(self, batch_size: int, fold: int | None) -> int:
         """Whole batches of the training split, at least one."""
-        return max(1, self._sizes[fold]["train"] // batch_size)
+        return max(1, self.sizes[fold]["train"] // batch_size)
 
     @property
     def training_cases(self) -> int:
         """Cases of the training split, of the smallest fold."""
-        return min(sizes["train"] for sizes in self._sizes.values())
+        return min(sizes["train"] for sizes in self.sizes.values())
 
     def refuse_empty_splits(self) -> None:
         """Raise DataError where train, validation or test of any fold holds no case."""
-        for fold, sizes in self._sizes.items():
+        for fold, sizes in self.sizes.items():
             for name, size in sizes.items():
                 if not size:
                     where = "" if fold is None else f" of fold {fold}"
@@ -64,7 +64,8 @@ class StudyData:
                     )
 
     @cached_property
-    def _sizes(self) -> dict[int | None, dict[str, int]]:
+    def sizes(self) -> dict[int | None, dict[str, int]]:
+        """Cases of each split, of every fold; of None where there are no folds."""
         sizes: dict[int | None, dict[str, int]] = {}
         for fold in range(self.config.folds) if self.config.folds else [None]:
             cases = self.cases if fold is None else fold_split(self.cases, fold, self.config)

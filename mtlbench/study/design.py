@@ -166,7 +166,7 @@ def chain(
     per_epoch = data.steps_per_epoch(config.optim.batch_size, fold)
     runs: list[Run] = []
     steps = 0
-    ranks = study.resources.gpus_per_run
+    ranks, mode = study.resources.gpus_per_run, study.resources.compile
     for end, stage in enumerate(stages, start=1):
         steps += stage.total_steps(per_epoch)
         runs.append(
@@ -179,6 +179,7 @@ def chain(
                     "fold": fold,
                     "threads": study.resources.threads,
                     **({"gpus_per_run": ranks} if ranks > 1 else {}),
+                    **({"compile": mode} if mode in ("default", "reduce-overhead") else {}),
                     **extra,
                     **_used(config, stage),
                     "stages": [asdict(s) for s in stages[:end]],

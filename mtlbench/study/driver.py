@@ -49,6 +49,7 @@ class Driver:
         """What a process computes that a dead driver has left: waited for, never doubled."""
         self._watch: dict[str, Watch] = {}
         self._lost: dict[str, int] = {}
+        self._ways: set[tuple[str, str]] = set()
         self._looked_at = 0.0
 
     def run(self) -> dict[str, str]:
@@ -120,10 +121,24 @@ class Driver:
 
     def _read(self, name: str) -> None:
         run = self._busy.get(name) or self._foreign[name]
-        for row in self._watch[name].new_rows():
+        rows = self._watch[name].new_rows()
+        if rows:
+            self._say_way(name)
+        for row in rows:
             self._listeners.epoch(run, row)
             if self._agenda.epoch(name, row):
                 ask_to_stop(self._path(name))
+
+    def _say_way(self, name: str) -> None:
+        """Say how a run is computed, where none so far was computed like that."""
+        record = RunFolder(self._path(name)).record()
+        if not {"data", "compile", "compile_why"} <= set(record):
+            return
+        way = (record["data"].split()[0], record["compile"])
+        if way not in self._ways:
+            self._ways.add(way)
+            told = f"compile: {record['compile']} ({record['compile_why']})"
+            self._listeners.note(f"data: {record['data']}; {told}")
 
     def _end(self, ended: Ended, failures: dict[str, str]) -> None:
         name = ended.run

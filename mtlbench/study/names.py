@@ -6,7 +6,15 @@ from typing import Any
 
 from mtlbench.analysis.metric import find_metric
 from mtlbench.analysis.published import load_published
-from mtlbench.config import Arm, CompareConfig, RunConfig, SearchConfig, StudyConfig
+from mtlbench.config import (
+    Arm,
+    CompareConfig,
+    OptimConfig,
+    ResourcesConfig,
+    RunConfig,
+    SearchConfig,
+    StudyConfig,
+)
 from mtlbench.data.adapters import ADAPTERS
 from mtlbench.data.split import check_split_config
 from mtlbench.errors import StudyError
@@ -60,7 +68,7 @@ def _check_metrics(compare: CompareConfig) -> Iterator[str]:
                 yield f"compare.{key}: {error}"
 
 
-def check_names(config: RunConfig, ranks: int) -> Iterator[tuple[str, str]]:
+def check_names(config: RunConfig) -> Iterator[tuple[str, str]]:
     """Yield (dotted key, what must hold) per name or file of an arm that does not exist."""
     names: list[tuple[str, str, Collection[str]]] = [
         ("strategy", config.strategy, STRATEGIES),
@@ -70,12 +78,20 @@ def check_names(config: RunConfig, ranks: int) -> Iterator[tuple[str, str]]:
     for key, name, known in names:
         if fault := _unknown(name, known):
             yield key, fault
-    if (batch_size := config.optim.batch_size) < ranks:
-        fault = f"must be at least resources.gpus_per_run, {ranks}, but got {batch_size}"
-        yield "optim.batch_size", fault
     weights = config.model.weights
     if weights not in ("none", "imagenet") and not Path(weights).expanduser().is_file():
         yield "model.weights", f"must be 'none', 'imagenet' or a file, but got {weights!r}"
+
+
+def check_parts(optim: OptimConfig, resources: ResourcesConfig) -> Iterator[tuple[str, str]]:
+    """Yield (dotted key, what must hold) where a batch cannot be computed in its parts."""
+    ranks, parts = resources.gpus_per_run, optim.accumulate
+    if optim.batch_size < ranks * parts:
+        least = f"resources.gpus_per_run times optim.accumulate, {ranks} x {parts}"
+        yield "optim.batch_size", f"must be at least {least}, but got {optim.batch_size}"
+    if parts > 1 and resources.compile == "reduce-overhead":
+        fault = "must be 1 with resources.compile = 'reduce-overhead', whose CUDA graphs would"
+        yield "optim.accumulate", f"{fault} overwrite a part's gradients, but got {parts}"
 
 
 def check_point(

@@ -3,8 +3,9 @@
 A run on several devices is this in each of its ranks; the first one writes.
 """
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,14 @@ from mtlbench.errors import StudyError
 from mtlbench.models.network import JointNet, build_model
 from mtlbench.records import RunFolder, write_csv
 from mtlbench.training.checkpoint import Checkpoints, Progress
+from mtlbench.training.compiling import Choice, choose_mode, code_folder, use_folder
 from mtlbench.training.contact import Contact, Pruned
-from mtlbench.training.loop import HISTORY, train
-from mtlbench.training.losses import LOSSES, class_weights
+from mtlbench.training.loop import HISTORY, VALIDATION, placed, train
+from mtlbench.training.losses import class_weights, segmentation_loss
 from mtlbench.training.outputs import save_weights, write_outputs
 from mtlbench.training.ranks import ALONE, Ranks
+from mtlbench.training.rehearsal import step_s
+from mtlbench.training.repeatable import repeatable
 from mtlbench.training.state import DivergedError, Row
 from mtlbench.training.strategies import Stage
 from mtlbench.training.tasks import Tasks
@@ -65,21 +69,28 @@ class Attempt:
         self._config = config = task.config
         self._optim = OptimConfig(**config["optim"])
         self._stage = Stage(**config["stages"][-1])
+        self._device = torch.device(task.devices[ranks.index])
         self._rows: list[Row] = []
+        self._unrepeatable: set[str] = set()
 
     def run(self) -> dict[str, Any]:
         """Train, and in the first rank write; give what the record says at the end."""
+        with repeatable(self._device, self._task.resources.deterministic) as unrepeatable:
+            unrepeatable.update(self._folder.record().get("nondeterministic", ()))
+            self._unrepeatable = unrepeatable
+            return self._run() | self._determinism()
+
+    def _run(self) -> dict[str, Any]:
         started = time.perf_counter()
-        device = torch.device(self._task.devices[self._ranks.index])
-        cohort = self._cohort(device)
-        model = _starting_model(self._folder, self._config).to(device)
-        if device.type == "cuda":
-            model = model.to(memory_format=torch.channels_last)
+        cohort = self._cohort()
+        mode, why = self._choice(cohort)
+        self._note(data=cohort.placement, compile=mode, compile_why=why, **self._determinism())
+        model = placed(_starting_model(self._folder, self._config), self._device)
         tasks = _tasks(self._stage, self._config, cohort)
         try:
-            progress = self._train(model, cohort, tasks)
+            progress = self._train(model, cohort, tasks, mode)
         except Pruned:
-            return {"state": "pruned", "validation": _validation(self._rows[-1])}
+            return {"state": "pruned", "validation": _validation(self._rows)}
         self._ranks.leave()
         if not self._ranks.first:
             return {}
@@ -96,7 +107,41 @@ class Attempt:
             "state": "complete",
         }
 
-    def _train(self, model: JointNet, cohort: Cohort, tasks: Tasks) -> Progress:
+    def _choice(self, cohort: Cohort) -> Choice:
+        """Whether the network is compiled; a run that goes on keeps its mode, and so its bits."""
+        optim, asked, before = self._optim, self._task.resources.compile, self._folder.record()
+        cases = math.ceil(optim.batch_size / self._ranks.count / optim.accumulate)
+        height, width = open_prepared(self._task.prepared).images.shape[1:]
+        what = (self._config, (height, width), cases, self._device)
+        folder = code_folder(self._task.prepared.parents[1], *what)
+        if asked == "auto" and "compile" in before:
+            choice = Choice(before["compile"], before["compile_why"])
+        else:
+            steps = self._stage.total_steps(cohort.steps_per_epoch(optim.batch_size))
+            choice = choose_mode(
+                asked,
+                self._device,
+                self._ranks.count,
+                steps,
+                optim.accumulate,
+                lambda: step_s(*what),
+                warm=folder.is_dir(),
+            )
+        if choice.mode != "off":
+            use_folder(folder)
+        return choice
+
+    def _determinism(self) -> dict[str, Any]:
+        wanted = self._device.type != "cuda" or self._task.resources.deterministic
+        names = sorted(self._unrepeatable)
+        return {"deterministic": wanted and not names, "nondeterministic": names}
+
+    def _note(self, **facts: Any) -> None:
+        """Put into the record what is known while the run is computed."""
+        if self._ranks.first:
+            self._folder.write_record(self._folder.record() | facts)
+
+    def _train(self, model: JointNet, cohort: Cohort, tasks: Tasks, mode: str) -> Progress:
         try:
             return train(
                 model,
@@ -109,6 +154,7 @@ class Attempt:
                 self._on_epoch,
                 self._checkpoints,
                 self._ranks,
+                mode,
             )
         except DivergedError as error:
             if self._ranks.first:
@@ -119,9 +165,11 @@ class Attempt:
         self._rows.append(row)
         if self._ranks.first:
             write_csv(self._folder.path / "history.csv", HISTORY, self._rows)
+        if self._unrepeatable:  # told before a checkpoint after which it is not heard again
+            self._note(**self._determinism())
         self._contact.check()
 
-    def _cohort(self, device: torch.device) -> Cohort:
+    def _cohort(self) -> Cohort:
         cases, fold = read_table(self._task.cases), self._config["fold"]
         if fold is not None:
             split = self._config["split"]
@@ -129,12 +177,12 @@ class Attempt:
             cases = fold_split(cases, fold, DataConfig(**rule))
         part = (self._ranks.index, self._ranks.count)
         prepared = open_prepared(self._task.prepared)
-        cohort = Cohort(prepared, cases["split"], device, self._contact.beat, part)
+        cohort = Cohort(prepared, cases["split"], self._device, self._contact.beat, part)
         batch = min(self._optim.batch_size, len(cohort.split["train"]))
-        if batch < self._ranks.count:
+        if batch < self._ranks.count * self._optim.accumulate:
             raise StudyError(
-                "resources.gpus_per_run must be at most the cases of a training batch, "
-                f"{batch}, but got {self._ranks.count}"
+                "optim.accumulate times resources.gpus_per_run must be at most the cases of a "
+                f"training batch, {batch}, but got {self._optim.accumulate} x {self._ranks.count}"
             )
         return cohort
 
@@ -167,7 +215,7 @@ def _tasks(stage: Stage, config: Mapping[str, Any], cohort: Cohort) -> Tasks:
     return Tasks(
         stage.cls_weight,
         stage.seg_weight,
-        LOSSES[loss.segmentation],
+        segmentation_loss(loss),
         torch.from_numpy(weight_K).to(cohort.device),
     )
 
@@ -182,6 +230,8 @@ def _trained(config: Mapping[str, Any], tasks: Tasks) -> Tasks:
     )
 
 
-def _validation(row: Row) -> dict[str, Any]:
-    metrics = ("auc", "dice", "dice_lesions", "dice_any")
-    return {metric: row[f"val_{metric}"] for metric in metrics}
+def _validation(rows: Sequence[Row]) -> dict[str, Any]:
+    """The metrics of the last epoch that was validated; None where none was."""
+    validated = [row for row in rows if any(row[name] is not None for name in VALIDATION)]
+    last = (validated or rows)[-1]
+    return {metric: last[f"val_{metric}"] for metric in ("auc", "dice", "dice_lesions", "dice_any")}

@@ -3,21 +3,23 @@
 A lesion is a connected component (8 neighbours) of one class in the prepared truth, a candidate
 one of the pixels predicted to be any lesion. A candidate hits a lesion where their intersection
 over union is at least `HIT_IOU`, whatever its class; its score is the largest probability of any
-lesion within it. H, W = image size, K = classes.
+lesion within it. H, W = image size.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch import Tensor
 
 from mtlbench.config import CLASSES
 from mtlbench.data.resident import Cases, Cohort
 from mtlbench.models.network import JointNet
+from mtlbench.training.evaluate import most_likely
+from mtlbench.training.tail import upsampled
 from mtlbench.training.tasks import Tasks
 
 HIT_IOU = 0.1
@@ -28,6 +30,13 @@ Rows = list[dict[str, Any]]
 Mask = NDArray[np.bool_]
 
 
+class Prediction(NamedTuple):
+    """Of an image's pixels: the most likely class, and the probability that it is healthy."""
+
+    class_HW: NDArray[np.uint8]
+    healthy_HW: NDArray[np.float32]
+
+
 def find(model: JointNet, cohort: Cohort, case_N: Cases, tasks: Tasks) -> tuple[Rows, Rows]:
     """Rows of lesions.csv and candidates.csv for the cases that have a mask.
 
@@ -35,10 +44,10 @@ def find(model: JointNet, cohort: Cohort, case_N: Cases, tasks: Tasks) -> tuple[
     """
     lesion_rows: Rows = []
     candidate_rows: Rows = []
-    for case, truth_HW, probability_KHW in _predictions(model, cohort, case_N, tasks):
+    for case, truth_HW, prediction in _predictions(model, cohort, case_N, tasks):
         row = cohort.cases.iloc[case]
         pixel_mm2 = (row["spacing_mm"] / row["scale"]) ** 2
-        candidates, lesions = match(truth_HW, probability_KHW)
+        candidates, lesions = match(truth_HW, prediction)
         for number, lesion in enumerate(lesions, start=1):
             area = lesion.pop("area_px") * pixel_mm2
             area_mm2 = None if np.isnan(area) else round(float(area), 3)
@@ -48,20 +57,17 @@ def find(model: JointNet, cohort: Cohort, case_N: Cases, tasks: Tasks) -> tuple[
     return lesion_rows, candidate_rows
 
 
-def match(
-    truth_HW: NDArray[np.uint8], probability_KHW: NDArray[np.float32] | None
-) -> tuple[Rows, Rows]:
-    """Candidates and lesions of one image, matched; no probabilities: nothing was predicted."""
+def match(truth_HW: NDArray[np.uint8], prediction: Prediction | None) -> tuple[Rows, Rows]:
+    """Candidates and lesions of one image, matched."""
     lesions: Rows = [
         {"class": k, "mask": mask_HW}
         for k in range(1, len(CLASSES))
         for mask_HW in _components(truth_HW == k)
     ]
-    if probability_KHW is None:
+    if prediction is None:
         return [], [_lesion_row(lesion, None) for lesion in lesions]
     candidates = [
-        _candidate(mask_HW, probability_KHW)
-        for mask_HW in _components(probability_KHW.argmax(axis=0) > 0)
+        _candidate(mask_HW, prediction) for mask_HW in _components(prediction.class_HW > 0)
     ]
     hits = np.array(
         [[_iou(c["mask"], lesion["mask"]) >= HIT_IOU for lesion in lesions] for c in candidates],
@@ -88,13 +94,12 @@ def _lesion_row(lesion: dict[str, Any], scores: list[float] | None) -> dict[str,
     }
 
 
-def _candidate(mask_HW: Mask, probability_KHW: NDArray[np.float32]) -> dict[str, Any]:
+def _candidate(mask_HW: Mask, prediction: Prediction) -> dict[str, Any]:
     """The class is the one predicted for most of its pixels."""
-    classes = probability_KHW[:, mask_HW].argmax(axis=0)
-    score = 1 - probability_KHW[0, mask_HW].min()
+    score = 1 - prediction.healthy_HW[mask_HW].min()
     return {
         "mask": mask_HW,
-        "class": int(np.bincount(classes).argmax()),
+        "class": int(np.bincount(prediction.class_HW[mask_HW]).argmax()),
         "score": round(float(score), 6),
     }
 
@@ -111,15 +116,24 @@ def _iou(one_HW: Mask, other_HW: Mask) -> float:
 @torch.inference_mode()
 def _predictions(
     model: JointNet, cohort: Cohort, case_N: Cases, tasks: Tasks
-) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.float32] | None]]:
-    """Truth and class probabilities on the input's grid, one case with a mask at a time."""
+) -> Iterator[tuple[int, NDArray[np.uint8], Prediction | None]]:
+    """Truth and prediction on the input's grid, one case with a mask at a time."""
     model.eval()
     masked_N = cohort.cases["has_mask"].to_numpy(dtype=bool)[case_N]
     for batch in cohort.eval_batches(case_N[masked_N], batch_size=1):
         _, seg_BKhw = tasks.forward(model, batch)
         truth_HW = batch.mask_BHW[0].cpu().numpy()
-        probability_KHW = None
-        if seg_BKhw is not None:
-            logit_BKHW = F.interpolate(seg_BKhw.float(), size=truth_HW.shape, mode="bilinear")
-            probability_KHW = logit_BKHW[0].softmax(dim=0).cpu().numpy()
-        yield int(batch.case_B[0]), truth_HW, probability_KHW
+        prediction = None if seg_BKhw is None else _prediction(seg_BKhw, *truth_HW.shape)
+        yield int(batch.case_B[0]), truth_HW, prediction
+
+
+def _prediction(seg_BKhw: Tensor, height: int, width: int) -> Prediction:
+    """Of a batch of one."""
+    bands = [
+        (most_likely(logit_BKRW), logit_BKRW.softmax(dim=1)[:, 0])
+        for _, logit_BKRW in upsampled(seg_BKhw, (height, width))
+    ]
+    class_HW, healthy_HW = (
+        torch.cat(parts, dim=1)[0].cpu().numpy() for parts in zip(*bands, strict=True)
+    )
+    return Prediction(class_HW, healthy_HW)

@@ -1,25 +1,29 @@
 """The one training loop."""
 
+import functools
 import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtlbench.config import AugmentConfig, OptimConfig
-from mtlbench.data.resident import Cohort
+from mtlbench.data.resident import Batch, Cohort
 from mtlbench.models.network import JointNet
 from mtlbench.training.checkpoint import Checkpoints, Progress
+from mtlbench.training.compiling import compiled
 from mtlbench.training.evaluate import evaluate
 from mtlbench.training.ranks import ALONE, Ranks
 from mtlbench.training.state import Keeper, Row, TrainingState
 from mtlbench.training.strategies import Stage
 from mtlbench.training.tasks import Tasks
+from mtlbench.training.validation import epochs_apart, is_due
 
-HISTORY = (
-    "stage", "epoch", "step", "lr", "loss", "loss_cls", "loss_seg", "val_loss_cls", "val_loss_seg",
-    "val_auc", "val_dice", "val_dice_lesions", "val_dice_any",
+VALIDATION = (
+    "val_loss_cls", "val_loss_seg", "val_auc", "val_dice", "val_dice_lesions", "val_dice_any",
 )  # fmt: skip
+"""Columns of `history.csv` that are empty where an epoch was not validated."""
+HISTORY = ("stage", "epoch", "step", "lr", "loss", "loss_cls", "loss_seg", *VALIDATION)
 
 
 def train(
@@ -33,11 +37,13 @@ def train(
     on_epoch: Callable[[Row], None],
     checkpoints: Checkpoints | None = None,
     ranks: Ranks = ALONE,
+    mode: str = "off",
 ) -> Progress:
     """Train one stage in place, from its newest checkpoint on; return what came of it.
 
     `on_epoch` gets each epoch's row of `history.csv`, also those of epochs before the checkpoint.
-    `ranks` do the same steps at the same time, each with its part of a batch.
+    `ranks` do the same steps at the same time, each with its part of a batch. `mode` is one of
+    `torch.compile`, or `off`.
 
     Raises:
         DivergedError: the loss or the weights are no longer finite.
@@ -45,10 +51,12 @@ def train(
     """
     per_epoch = cohort.steps_per_epoch(optim.batch_size)
     total, epochs = stage.total_steps(per_epoch), stage.total_epochs(per_epoch)
+    train, val = len(cohort.split["train"]), len(cohort.split["val"])
+    apart = epochs_apart(optim.validate_every, epochs, train, val)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=optim.lr, weight_decay=optim.weight_decay, fused=True
     )
-    net = ranks.wrap(model)
+    net = compiled(ranks.wrap(model), mode)
     state = TrainingState(model, optimizer, Keeper(optim.select), cohort.device)
     state.resume(checkpoints)
     for row in state.rows:
@@ -60,16 +68,15 @@ def train(
         for batch in cohort.train_batches(epoch, seed, optim.batch_size, augment, left):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(state.step, total, optim)
-            losses = tasks.losses(net, batch, ranks)
-            take_step(losses[0], optimizer)
-            state.sums_3 += ranks.mean(torch.stack([loss.detach() for loss in losses]))
+            state.sums_3 += take_step(net, tasks, batch, optimizer, optim.accumulate, ranks)
             state.step += 1
             if state.step < epoch * per_epoch + steps:
                 state.save_if_due(checkpoints)
         state.require_finite()
         lr = learning_rate(state.step - 1, total, optim)
         row = _row(stage, epoch, state.step, lr, state.sums_3 / steps, tasks)
-        row |= _validate(model, cohort, tasks, optim.batch_size)
+        if is_due(epoch + 1, epochs, apart):
+            row |= _validate(model, cohort, tasks, optim.batch_size)
         state.end_epoch(row)
         on_epoch(row)
         state.save_if_due(checkpoints)
@@ -77,12 +84,36 @@ def train(
     return state.progress()
 
 
-def take_step(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-    """One optimisation step; a batch in which no task has an annotation moves nothing."""
+def take_step(
+    net: nn.Module,
+    tasks: Tasks,
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    accumulate: int = 1,
+    ranks: Ranks = ALONE,
+) -> Tensor:
+    """One optimisation step, in `accumulate` parts whose gradients add up to the whole batch's.
+
+    Returns the batch's total, classification and segmentation loss (3), over all ranks.
+    """
     optimizer.zero_grad(set_to_none=True)
-    if loss.requires_grad:
-        torch.autograd.backward(loss)
-        optimizer.step()
+    counts = tasks.counts(batch, ranks)
+    parts = [batch] if accumulate == 1 else batch.parts(accumulate)
+    shares = []
+    for number, part in enumerate(parts, start=1):
+        with ranks.averaging(net, last=number == len(parts)):
+            losses = tasks.losses(net, part, counts)
+            torch.autograd.backward(losses[0])
+        with torch.no_grad():
+            shares.append(torch.stack(losses))
+    optimizer.step()
+    return ranks.mean(functools.reduce(torch.add, shares))
+
+
+def placed(model: JointNet, device: torch.device) -> JointNet:
+    """The model on its device; on CUDA with channels last, which tensor cores work on."""
+    model = model.to(device)
+    return model.to(memory_format=torch.channels_last) if device.type == "cuda" else model
 
 
 def learning_rate(step: int, total: int, optim: OptimConfig) -> float:
@@ -95,7 +126,7 @@ def learning_rate(step: int, total: int, optim: OptimConfig) -> float:
 
 def _row(stage: Stage, epoch: int, step: int, lr: float, mean_3: Tensor, tasks: Tasks) -> Row:
     loss, loss_cls, loss_seg = mean_3.tolist()
-    return {
+    return dict.fromkeys(HISTORY) | {
         "stage": stage.name,
         "epoch": epoch + 1,
         "step": step,

@@ -1,6 +1,8 @@
 """L_cls, L_seg and the class weights; each loss counts only the cases that carry its annotation.
 
-A batch may lie on several ranks: a loss is then the rank's share of that of the whole batch.
+A loss is a sum over cases or pixels, divided by a count that depends on the annotations alone. So a
+batch may be computed in parts, by several ranks too: divided by the whole batch's count, the sums
+of its parts add up to the loss of the whole.
 
 B = batch, K = classes, H W = image size, h w = feature map size, N = training cases.
 """
@@ -13,42 +15,62 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mtlbench.config import CLASSES, IGNORED, LossConfig
+from mtlbench.config import CLASSES, LossConfig
 from mtlbench.data.resident import Batch
-from mtlbench.training.ranks import ALONE, Ranks
+from mtlbench.training.tail import cross_entropy, one_hot
 
 Floats = NDArray[np.float64]
+SegmentationLoss = Callable[[Tensor, Batch, Tensor], Tensor]
+"""Of logits BKhw, batch and class weights K: the sum Σ w·l over the pixels that count."""
 MAX_RATIO = 100.0
 """Computed class weights span at most this factor: rare classes would drown the rest."""
 
 
-def classification_loss(logit_B: Tensor, batch: Batch, ranks: Ranks = ALONE) -> Tensor:
-    """Binary cross-entropy, averaged over the cases that have a label; 0 where none has."""
+def classification_loss(logit_B: Tensor, batch: Batch) -> Tensor:
+    """Binary cross-entropy, summed over the cases that have a label."""
     loss_B = F.binary_cross_entropy_with_logits(logit_B.float(), batch.label_B, reduction="none")
-    return ranks.average((loss_B * batch.has_label_B).sum(), batch.has_label_B.sum(), least=1)
+    return (loss_B * batch.has_label_B).sum()
+
+
+def classification_count(batch: Batch) -> Tensor:
+    """Cases that have a label, as a float."""
+    return batch.has_label_B.sum(dtype=torch.float32)
 
 
 def weighted_cross_entropy(
-    logit_BKhw: Tensor, batch: Batch, weight_K: Tensor, ranks: Ranks = ALONE
+    logit_BKhw: Tensor, batch: Batch, weight_K: Tensor, stride: int = 1
 ) -> Tensor:
-    """Cross-entropy of the upsampled logits, Σ w·l / Σ w over pixels that count; 0 where none does.
+    """Cross-entropy of the upsampled logits, Σ w·l over pixels that count.
 
-    Pixels of cases without a mask, and ignored ones, do not count.
+    Pixels of cases without a mask, and ignored ones, do not count. A stride above 1 takes squares
+    of so many pixels a side for pixels, each with its share of every class.
     """
-    logit_BKHW = F.interpolate(
-        logit_BKhw.float(), size=batch.mask_BHW.shape[-2:], mode="bilinear", align_corners=False
+    weight_BK = weight_K * batch.has_mask_B[:, None]
+    return cross_entropy(logit_BKhw, batch.mask_BHW, weight_BK, stride)
+
+
+def pixel_weight(batch: Batch, weight_K: Tensor) -> Tensor:
+    """Σ w over the pixels that count: those of cases with a mask, but for ignored ones."""
+    pixels_BK = torch.zeros(
+        len(batch.mask_BHW), len(weight_K), dtype=torch.int32, device=weight_K.device
     )
-    target_BHW = torch.where(batch.has_mask_B[:, None, None], batch.mask_BHW, IGNORED).long()
-    loss = F.cross_entropy(logit_BKHW, target_BHW, weight_K, ignore_index=IGNORED, reduction="sum")
-    counted_BHW = target_BHW != IGNORED
-    total = (weight_K[target_BHW.clamp(max=len(weight_K) - 1)] * counted_BHW).sum()
-    return ranks.average(loss, total, least=torch.finfo(torch.float32).tiny)
+    for mask_BRW in batch.mask_BHW.split(255, dim=1):  # rows, so that uint8 holds their sums
+        column_BKW = one_hot(mask_BRW, len(weight_K)).sum(dim=2, dtype=torch.uint8)
+        pixels_BK += column_BKW.sum(dim=2, dtype=torch.int32)
+    pixels_K = (pixels_BK * batch.has_mask_B[:, None]).sum(dim=0)
+    return (pixels_K.double() * weight_K).sum().float()
 
 
-LOSSES: dict[str, Callable[[Tensor, Batch, Tensor, Ranks], Tensor]] = {
+LOSSES: dict[str, Callable[[Tensor, Batch, Tensor, int], Tensor]] = {
     "cross-entropy": weighted_cross_entropy,
 }
-"""Called with logits, batch, class weights and the ranks over which to average."""
+"""Called with logits BKhw, batch, class weights K and the target's stride; Σ w·l over pixels."""
+
+
+def segmentation_loss(config: LossConfig) -> SegmentationLoss:
+    """The loss that a study file asks for."""
+    loss, stride = LOSSES[config.segmentation], config.target_stride
+    return lambda logit_BKhw, batch, weight_K: loss(logit_BKhw, batch, weight_K, stride)
 
 
 def class_weights(config: LossConfig, pixels_NK: NDArray[np.int64]) -> NDArray[np.float32]:

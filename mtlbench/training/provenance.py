@@ -16,14 +16,17 @@ PACKAGES = ("mtlbench", "torch", "torchvision", "numpy", "optuna")
 def provenance(device: torch.device) -> dict[str, Any]:
     """Device, versions and commit, as `record.json` has them."""
     return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "device": device_name(device),
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in PACKAGES},
         "git_commit": _git_commit(),
     }
 
 
-def _processor() -> str:
+def device_name(device: torch.device) -> str:
+    """The kind of GPU or processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     return f"cpu ({platform.machine()}, {os.cpu_count()} cores)"
 
 

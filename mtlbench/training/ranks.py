@@ -8,9 +8,11 @@ exchanged then.
 
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -50,21 +52,23 @@ class Ranks:
         share_batch_norms(model)
         return DistributedDataParallel(model, broadcast_buffers=False, find_unused_parameters=True)
 
-    def average(self, sum_: Tensor, count: Tensor, least: float) -> Tensor:
-        """Σ sum / max(Σ count, `least`) over the whole batch, as this rank's share of the mean."""
-        if self.count == 1:
-            return sum_ / count.clamp(min=least)
-        whole = count.detach().clone()
-        dist.all_reduce(whole)
-        return sum_ * self.count / whole.clamp(min=least)
+    def averaging(self, net: nn.Module, *, last: bool) -> AbstractContextManager[None]:
+        """Gradients are averaged in the backward pass of a batch's `last` part, with all before."""
+        if self.count == 1 or last:
+            return nullcontext()
+        return cast("DistributedDataParallel", net).no_sync()
 
-    def mean(self, values: Tensor) -> Tensor:
-        """The mean over the ranks, without gradient."""
+    def total(self, values: Tensor) -> Tensor:
+        """The sum over the ranks, without gradient."""
         if self.count == 1:
             return values
         whole = values.detach().clone()
         dist.all_reduce(whole)
-        return whole / self.count
+        return whole
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over the ranks, without gradient."""
+        return self.total(values) / self.count
 
     def agree(self, *wishes: bool) -> list[bool]:
         """What the first rank wishes, for all. On the host: a GPU is not waited for."""

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mtlbench.config import ModelConfig
+from mtlbench.config import LossConfig, ModelConfig
 from mtlbench.data.resident import Batch
 from mtlbench.models.network import build_model
-from mtlbench.training.loop import take_step
-from mtlbench.training.losses import LOSSES
+from mtlbench.training.loop import placed, take_step
+from mtlbench.training.losses import segmentation_loss
 from mtlbench.training.tasks import Tasks
 
 _ROUNDS = 2
@@ -27,38 +27,47 @@ def step_s(
     """
     torch.set_num_threads(config["threads"])
     model = build_model(ModelConfig(**config["model"]).model_copy(update={"weights": "none"}), 0)
-    model = model.to(device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    net = placed(model, device).train()
+    optimizer = torch.optim.AdamW(net.parameters(), fused=True)
     stage = config["stages"][-1]
-    loss = LOSSES[config["loss"].get("segmentation", "cross-entropy")]
+    loss = segmentation_loss(LossConfig(**config["loss"]))
     tasks = Tasks(stage["cls_weight"], stage["seg_weight"], loss, torch.ones(5, device=device))
     batch = _random_batch(cases, size, device)
     times = []
     for _ in range(_ROUNDS):
         began = time.perf_counter()
-        take_step(tasks.losses(model, batch)[0], optimizer)
+        take_step(net, tasks, batch, optimizer)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - began)
     return min(times)
 
 
-def fitting_batch_size(
-    config: Mapping[str, Any], size: tuple[int, int], device: torch.device
-) -> int | None:
-    """The largest halving of the run's batch size of which a step fits; None: not even one case."""
-    cases = int(config["optim"]["batch_size"])
-    while cases > 1:
-        cases //= 2
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-        try:
-            step_s(config, size, cases, device)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-        else:
-            return cases
+def fitting_step_s(
+    config: Mapping[str, Any], size: tuple[int, int], cases: int, device: torch.device
+) -> float | None:
+    """The same; None where that many cases do not fit."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    try:
+        return step_s(config, size, cases, device)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+
+
+def largest_batch(
+    config: Mapping[str, Any], size: tuple[int, int], limit: int, device: torch.device
+) -> tuple[int, float] | None:
+    """The largest power of two, up to `limit`, of cases of which a step fits, and its seconds.
+
+    None: not even one case fits.
+    """
+    for power in reversed(range(limit.bit_length())):
+        seconds = fitting_step_s(config, size, 2**power, device)
+        if seconds is not None:
+            return 2**power, seconds
     return None
 
 

@@ -24,12 +24,14 @@ from mtlbench.training.checkpoint import Checkpoints, StopRequest
 from mtlbench.training.contact import Contact
 from mtlbench.training.launch import RankError, compute_on_ranks
 from mtlbench.training.provenance import provenance
-from mtlbench.training.rehearsal import fitting_batch_size, is_out_of_memory
+from mtlbench.training.rehearsal import is_out_of_memory, largest_batch
 from mtlbench.training.state import DivergedError
 
 __all__ = ["Task", "execute"]
 DISK_FAULTS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO}
 """Faults of the machine, not of the run: it counts as interrupted."""
+KEPT = ("compile", "compile_why", "nondeterministic")
+"""What an attempt takes from the record of the one before, on the same kind of device."""
 
 
 def execute(task: Task, stop: StopRequest | None = None) -> None:
@@ -71,40 +73,47 @@ def _execute(folder: RunFolder, task: Task, stop: StopRequest) -> None:
             raise
         reason = _reason(error, task)
         folder.write_record(
-            record
+            (record | folder.record())
             | {"state": "failed", "failures": record["failures"] + 1}
             | {"error": reason, "traceback": traceback.format_exc()}
             | {"final": reason.startswith(DivergedError.__name__)}  # it would diverge again
         )
         raise
-    folder.write_record(record | outcome)
+    folder.write_record(record | folder.record() | outcome)
     checkpoints.clear()
     contact.close()
 
 
 def _reason(error: Exception, task: Task) -> str:
-    """What broke the run, in a line; out of memory also says which batch size would fit."""
+    """What broke the run, in a line; out of memory also says what would fit."""
     reason = str(error) if isinstance(error, RankError) else f"{type(error).__name__}: {error}"
     if not is_out_of_memory(error):
         return reason
+    traceback.clear_frames(error.__traceback__)  # what they hold on the device takes its place
     height, width = open_prepared(task.prepared).images.shape[1:]
-    optim, ranks = task.config["optim"], len(task.devices)
-    asked = optim["batch_size"]
-    part = {**task.config, "optim": {**optim, "batch_size": math.ceil(asked / ranks)}}
-    fitting = fitting_batch_size(part, (height, width), torch.device(task.devices[0]))
-    hint = "not even one case does" if fitting is None else f"{fitting * ranks} would"
+    asked, ranks = task.config["optim"]["batch_size"], len(task.devices)
+    parts = ranks * task.config["optim"]["accumulate"]
+    limit = math.ceil(asked / parts) - 1
+    found = largest_batch(task.config, (height, width), limit, torch.device(task.devices[0]))
+    if found is None:
+        hint = "not even one case does"
+    else:
+        cases, _ = found
+        more = math.ceil(asked / ranks / cases)
+        hint = f"{cases * parts} would, and so would optim.accumulate = {more}"
     return f"out of memory: optim.batch_size {asked} does not fit, {hint} ({reason})"
 
 
 def _opening_record(folder: RunFolder, task: Task) -> dict[str, Any]:
-    before = folder.record()
-    return {
+    before, here = folder.record(), provenance(torch.device(task.devices[0]))
+    kept = KEPT if before.get("device") == here["device"] else ()
+    return {key: before[key] for key in kept if key in before} | {
         "state": "running",
         "attempts": before.get("attempts", 0) + 1,
         "failures": before.get("failures", 0),
         "seed": task.config["seed"],
         "fold": task.config["fold"],
-        **provenance(torch.device(task.devices[0])),
+        **here,
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

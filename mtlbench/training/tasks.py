@@ -3,15 +3,27 @@
 B = batch, K = classes, h w = feature map size.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mtlbench.data.resident import Batch
-from mtlbench.training.losses import classification_loss
+from mtlbench.training.losses import (
+    SegmentationLoss,
+    classification_count,
+    classification_loss,
+    pixel_weight,
+)
 from mtlbench.training.ranks import ALONE, Ranks
+
+
+class Counts(NamedTuple):
+    """What the two sums of losses of a whole batch are divided by; positive."""
+
+    cls: Tensor
+    seg: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +32,7 @@ class Tasks:
 
     cls_weight: float
     seg_weight: float
-    segmentation: Callable[[Tensor, Batch, Tensor, Ranks], Tensor]
+    segmentation: SegmentationLoss
     class_weight_K: Tensor
 
     def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
@@ -35,21 +47,37 @@ class Tasks:
             )
         return out
 
-    def segmentation_loss(self, seg_BKhw: Tensor, batch: Batch, ranks: Ranks = ALONE) -> Tensor:
-        """L_seg of a batch."""
-        return self.segmentation(seg_BKhw, batch, self.class_weight_K, ranks)
+    def counts(self, batch: Batch, ranks: Ranks = ALONE) -> Counts:
+        """Labelled cases and pixel weights of a whole batch, over all ranks, per rank.
+
+        A mean over the ranks, which is what DistributedDataParallel makes of gradients, is then a
+        sum over the batch. Without any annotation the loss is 0, whatever it is divided by. A task
+        of weight 0 is not counted.
+        """
+        one = torch.ones((), device=batch.image_B1HW.device)
+        own_2 = torch.stack(
+            [
+                classification_count(batch) if self.cls_weight > 0 else one,
+                pixel_weight(batch, self.class_weight_K) if self.seg_weight > 0 else one,
+            ]
+        )
+        whole_2 = ranks.total(own_2) / ranks.count
+        return Counts(*whole_2.clamp(min=torch.finfo(torch.float32).tiny))
 
     def losses(
-        self, model: nn.Module, batch: Batch, ranks: Ranks = ALONE
+        self, model: nn.Module, batch: Batch, counts: Counts
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Total (Eq. 1), L_cls and L_seg; an uncomputed one is 0 and without gradient."""
+        """Total (Eq. 1), L_cls and L_seg: a part's share of those of the batch with `counts`.
+
+        An uncomputed one is 0 and without gradient.
+        """
         cls_B, seg_BKhw = self.forward(model, batch)
         zero = torch.zeros((), device=batch.image_B1HW.device)
-        loss_cls = zero if cls_B is None else classification_loss(cls_B, batch, ranks)
-        loss_seg = zero if seg_BKhw is None else self.segmentation_loss(seg_BKhw, batch, ranks)
-        total = zero
+        total, loss_cls, loss_seg = zero, zero, zero
         if cls_B is not None:
+            loss_cls = classification_loss(cls_B, batch) / counts.cls
             total = total + self.cls_weight * loss_cls
         if seg_BKhw is not None:
+            loss_seg = self.segmentation(seg_BKhw, batch, self.class_weight_K) / counts.seg
             total = total + self.seg_weight * loss_seg
         return total, loss_cls, loss_seg

@@ -49,6 +49,18 @@ FAULTS = [
     ),
     (('name = "cls"\n', "name = cls\n"), "not valid TOML"),
     (("batch_size = 8", "batch_size = 8\nlr = inf"), "base.optim.lr: Input should be a finite"),
+    (
+        ("batch_size = 8", "batch_size = 8\naccumulate = 9"),
+        "base.optim.batch_size: must be at least resources.gpus_per_run times optim.accumulate, "
+        "1 x 9, but got 8",
+    ),
+    (
+        (
+            "[base.optim]",
+            "[resources]\ncompile = 'reduce-overhead'\n[base.optim]\naccumulate = 2",
+        ),
+        "base.optim.accumulate: must be 1 with resources.compile = 'reduce-overhead'",
+    ),
     (("seeds = [0, 1]", "seeds = [99999999999999999999]"), "seeds.0: "),
     (('backbone = "small"', 'backbone = "small"\nweights = "/no.pth"'), "base.model.weights: must"),
     (("patients = 24", "patients = 24\nfolds = 1"), "data.folds must be 0"),

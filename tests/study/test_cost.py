@@ -22,7 +22,10 @@ SEARCHED = (
 
 @pytest.fixture
 def estimated(study_file, tmp_path, monkeypatch):
-    """Estimate the tiny study with replacements; give the seconds, its cases and its design."""
+    """Estimate the tiny study with replacements; give the seconds, those of a run, its design.
+
+    A run: two epochs of whole batches of 8, and the last one's validation, a third of a step each.
+    """
     monkeypatch.setattr(cost, "step_s", lambda config, size, cases, device: STEP_S)
 
     def estimate(*replacements):
@@ -30,14 +33,15 @@ def estimated(study_file, tmp_path, monkeypatch):
         data = load_data(study, {})
         design = build_design(study, expand(study), data)
         seconds = cost.estimate_s(study, data, design, tmp_path / "results", "cpu")
-        return seconds, data.training_cases, design
+        train, val = ((data.cases["split"] == name).sum() for name in ("train", "val"))
+        steps_s = 2 * (train // 8) * 8 * 0.02
+        return seconds, steps_s * (1 + val / 3 / (2 * train)), design
 
     return estimate
 
 
 def test_what_is_left_of_an_ablation(estimated, tmp_path):
-    seconds, cases, design = estimated()
-    own_s = 2 * (cases // 8) * 8 * 0.02  # two epochs of whole batches of 8
+    seconds, own_s, design = estimated()
     assert seconds == pytest.approx(8 * own_s)
     name, run = next(iter(design.runs.items()))
     RunFolder(tmp_path / "results" / "runs" / name).path.mkdir(parents=True)
@@ -49,8 +53,7 @@ def test_what_is_left_of_an_ablation(estimated, tmp_path):
 
 
 def test_a_search_is_its_trials_and_finalists_at_the_middle_of_its_space(estimated, tmp_path):
-    seconds, cases, _ = estimated(*SEARCHED)
-    own_s = 2 * (cases // 8) * 8 * 0.02  # the middle of 4, 8 and 12
+    seconds, own_s, _ = estimated(*SEARCHED)  # 8 is the middle of 4, 8 and 12
     trials, finalists, others = 5 * 2, 2 * 2, 3 * 2
     assert seconds == pytest.approx((trials + finalists + others) * own_s)
 

@@ -72,6 +72,18 @@ def test_a_hash_covers_what_a_run_uses_and_nothing_else(design_of):
     assert not set(threads.runs) & set(plain.runs)
 
 
+def test_a_mode_of_compilation_is_part_of_a_run_where_it_is_named(design_of):
+    def runs(line):
+        return set(design_of(("[budget]", f"[resources]\n{line}\n[budget]")).runs)
+
+    plain = set(design_of().runs)
+    for line in ('compile = "auto"', 'compile = "off"', "deterministic = false"):
+        assert runs(line) == plain
+    named = [runs(f'compile = "{mode}"') for mode in ("default", "reduce-overhead")]
+    assert not named[0] & named[1]
+    assert not (named[0] | named[1]) & plain
+
+
 def test_joint_at_lambda_1_has_its_own_hash(design_of):
     design = design_of(("[base.model]", "[base.loss]\nlambda = 1.0\n[base.model]"))
     assert rows_of(design, "joint")[0].run.hash != rows_of(design, "cls")[0].run.hash

@@ -4,12 +4,13 @@ from types import SimpleNamespace
 import pytest
 
 from mtlbench.config import ResourcesConfig
-from mtlbench.records import RunFolder
+from mtlbench.records import RunFolder, write_csv
 from mtlbench.study.ablation import Ablation
 from mtlbench.study.driver import Driver
 from mtlbench.study.executors import Ended
 from mtlbench.study.listeners import Listeners
 from mtlbench.training import contact
+from mtlbench.training.loop import HISTORY
 
 RETRIES = ResourcesConfig().retries
 
@@ -72,6 +73,17 @@ class FakeExecutor:
         pass
 
 
+class Attentive(FakeExecutor):
+    """Leaves in a record what it was before."""
+
+    def wait(self, timeout_s):
+        folder = RunFolder(self.pending[0].folder)
+        before = folder.record()
+        ended = super().wait(timeout_s)
+        folder.write_record(before | folder.record())
+        return ended
+
+
 class FakeStore:
     def __init__(self):
         self.told = []
@@ -88,11 +100,21 @@ class Silence:
         return lambda *args: None
 
 
-def run(folder, design, executor, store=None, resources=None):
+class Notes(Silence):
+    """Keeps the lines."""
+
+    def __init__(self):
+        self.lines = []
+
+    def note(self, message):
+        self.lines.append(message)
+
+
+def run(folder, design, executor, store=None, resources=None, progress=None):
     resources = resources or ResourcesConfig()
     study = SimpleNamespace(resources=resources, compare=SimpleNamespace(choose=None))
     agenda = Ablation(design, folder, store or FakeStore(), study)
-    driver = Driver(folder, folder, agenda, executor, Listeners(Silence()), resources)
+    driver = Driver(folder, folder, agenda, executor, Listeners(progress or Silence()), resources)
     return agenda.failures | driver.run()
 
 
@@ -104,6 +126,25 @@ def test_every_run_is_done_once_and_told(tmp_path, design_of, slots):
     again = FakeExecutor(slots)
     assert run(tmp_path, design, again) == {}
     assert again.submitted == []
+
+
+def test_how_runs_are_computed_is_said_once_for_each_way(tmp_path, design_of):
+    design = design_of()
+    ways = [("resident on cuda:0: 1 GB", "off", "a"), ("resident on cuda:1: 2 GB", "off", "b")]
+    ways += [("resident on cuda:0: 3 GB", "default", "c"), ("streamed to cuda:0", "default", "d")]
+    for place, name in enumerate(design.runs):
+        data, compile_, why = ways[place % 4]
+        folder = RunFolder(tmp_path / "runs" / name)
+        write_csv(folder.path / "history.csv", HISTORY, [{"stage": "x", "epoch": 1, "step": 1}])
+        facts = {"data": data, "compile": compile_, "compile_why": why}
+        folder.write_record({"state": "interrupted", **facts})
+    notes = Notes()
+    run(tmp_path, design, Attentive(1), progress=notes)
+    assert notes.lines == [
+        "data: resident on cuda:0: 1 GB; compile: off (a)",
+        "data: resident on cuda:0: 3 GB; compile: default (c)",
+        "data: streamed to cuda:0; compile: default (d)",
+    ]
 
 
 def test_a_lost_run_is_started_again_and_given_up_when_it_keeps_dying(tmp_path, design_of):

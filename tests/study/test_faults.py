@@ -4,6 +4,7 @@ import errno
 import itertools
 import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def losses_that(fail):
     return losses
 
 
-def test_out_of_memory_says_which_batch_size_would_fit(task_of, monkeypatch):
+def test_out_of_memory_says_what_would_fit(task_of, monkeypatch):
     def fail(call, batch, losses):
         if len(batch.case_B) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -67,8 +68,12 @@ def test_out_of_memory_says_which_batch_size_would_fit(task_of, monkeypatch):
         execute(task)
     record = RunFolder(task.folder).record()
     assert record["state"] == "failed"
-    assert record["error"].startswith("out of memory: optim.batch_size 8 does not fit, 2 would")
+    assert record["error"].startswith(
+        "out of memory: optim.batch_size 8 does not fit, 2 would, and so would optim.accumulate = 4"
+    )
     assert not given_up(record, retries=1)
+    more = {**task.config, "optim": {**task.config["optim"], "accumulate": 4}}
+    execute(replace(task, folder=task.folder.with_name("parts"), config=more))
 
 
 def test_out_of_memory_even_with_one_case(task_of, monkeypatch):

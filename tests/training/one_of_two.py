@@ -16,6 +16,7 @@ from mtlbench.data.resident import Batch
 from mtlbench.models.batch_norm import SharedBatchNorm2d
 from mtlbench.models.network import build_model
 from mtlbench.training.attempt import Attempt  # noqa: F401  (all that a rank imports)
+from mtlbench.training.loop import take_step
 from mtlbench.training.losses import LOSSES
 from mtlbench.training.ranks import Ranks, join_ranks
 from mtlbench.training.tasks import Tasks
@@ -33,8 +34,8 @@ LABELLED = {
 class Apart(Ranks):
     """Each rank divides by its own counts: what must not be done."""
 
-    def average(self, sum_, count, least):
-        return sum_ / count.clamp(min=least)
+    def total(self, values):
+        return values * self.count
 
 
 def whole_batch(labelled):
@@ -62,11 +63,20 @@ def step(batch, ranks, cls_weight=0.3, seg_weight=0.7):
     model = build_model(ModelConfig(backbone="small", output_stride=8), 0).train()
     tasks = Tasks(cls_weight, seg_weight, LOSSES["cross-entropy"], WEIGHT_K)
     net = ranks.wrap(model)
-    losses = tasks.losses(net, batch, ranks)
+    losses = tasks.losses(net, batch, tasks.counts(batch, ranks))
     losses[0].backward()
     found = {"losses": ranks.mean(torch.stack([loss.detach() for loss in losses]))}
     found |= {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
     return found | dict(model.named_buffers())
+
+
+def step_in_parts(batch, ranks, parts):
+    """Losses and gradients of a step in parts, each normalised by the same given statistics."""
+    model = build_model(ModelConfig(backbone="small", output_stride=8), 0).eval()
+    tasks = Tasks(0.3, 0.7, LOSSES["cross-entropy"], WEIGHT_K)
+    still = torch.optim.SGD(model.parameters(), lr=0.0)
+    losses_3 = take_step(ranks.wrap(model), tasks, batch, still, parts, ranks)
+    return {"losses": losses_3} | {n: p.grad for n, p in model.named_parameters()}
 
 
 def far_from_zero():
@@ -91,6 +101,7 @@ def main():
         found[name] = step(part, ranks)
         found[f"{name}-apart"] = step(part, Apart(ranks.index, ranks.count))
         found[f"{name}-cls"] = step(part, ranks, 1.0, 0.0)
+        found[f"{name}-parts"] = step_in_parts(part, ranks, 2)
     values = far_from_zero()
     own = torch.from_numpy(np.array_split(np.arange(CASES), ranks.count)[ranks.index])
     layer = SharedBatchNorm2d.of(torch.nn.BatchNorm2d(4))

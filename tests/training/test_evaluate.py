@@ -1,11 +1,12 @@
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from mtlbench.config import ModelConfig
 from mtlbench.models.network import build_model
-from mtlbench.training.evaluate import evaluate
+from mtlbench.training.evaluate import evaluate, most_likely, predict_classes
 from mtlbench.training.losses import LOSSES
 from mtlbench.training.tasks import Tasks
 
@@ -42,3 +43,44 @@ def test_a_task_without_weight_has_no_columns(cohort):
     result = evaluate(model, cohort, cohort.split["val"], seg_only, batch_size=4)
     assert np.isnan(result.score_N).all()
     assert result.summary()["auc"] is None
+
+
+def test_losses_are_means_over_all_cases_and_pixels(cohort):
+    """However they are cut into batches."""
+    model = build_model(ModelConfig(backbone="small", output_stride=8), 0)
+    weight_K = torch.tensor([0.1, 1.0, 2.0, 0.5, 3.0])
+    case_N = cohort.split["train"]
+    (batch,) = cohort.eval_batches(case_N, batch_size=len(case_N))
+    with torch.inference_mode():
+        cls_B, seg_BKhw = model.eval()(batch.image_B1HW, classify=True, segment=True)
+        logit_BKHW = F.interpolate(seg_BKhw, size=(32, 24), mode="bilinear")
+        target_BHW = batch.mask_BHW.long()
+        loss_cls = F.binary_cross_entropy_with_logits(cls_B, batch.label_B)
+        loss_seg = F.cross_entropy(logit_BKHW, target_BHW, weight_K, ignore_index=255)
+    tasks = Tasks(0.5, 0.5, LOSSES["cross-entropy"], weight_K)
+    for batch_size in (1, 7):
+        result = evaluate(model, cohort, case_N, tasks, batch_size)
+        assert result.loss_cls == pytest.approx(loss_cls.item(), rel=1e-5)
+        assert result.loss_seg == pytest.approx(loss_seg.item(), rel=1e-5)
+
+
+def test_classes_are_those_of_torch_but_for_near_ties():
+    logit_BKhw = torch.randn(2, 5, 5, 4, generator=torch.Generator().manual_seed(0))
+    logit_BKHW = F.interpolate(logit_BKhw.double(), size=(150, 101), mode="bilinear")
+    first, second = logit_BKHW.topk(2, dim=1).values.unbind(dim=1)
+    clear_BHW = first - second > 1e-5
+    found_BHW = predict_classes(logit_BKhw, 150, 101)
+    assert found_BHW.dtype == torch.uint8
+    assert torch.equal(found_BHW[clear_BHW], logit_BKHW.argmax(dim=1)[clear_BHW].byte())
+    assert clear_BHW.double().mean() > 0.999
+
+
+def test_of_several_largest_logits_the_first_is_taken():
+    logit_BKHW = torch.randint(0, 2, (2, 5, 9, 8), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(most_likely(logit_BKHW.float()), logit_BKHW.argmax(dim=1).byte())
+
+
+def test_nothing_of_full_size_is_made_and_the_host_waits_at_the_end_only(dispatched, cohort):
+    """The cohort's images are as small as a band, so bands are counted, not values."""
+    model = build_model(ModelConfig(backbone="small", output_stride=8), 0)
+    case_N = cohort.split["train"][:6]

@@ -4,17 +4,15 @@ import torch
 
 from mtlbench.config import ModelConfig
 from mtlbench.models.network import build_model
-from mtlbench.training.findings import find, match
+from mtlbench.training.findings import Prediction, find, match
 from mtlbench.training.losses import LOSSES
 from mtlbench.training.tasks import Tasks
 
 
-def probabilities(pred_HW, certainty):
-    """Class probabilities whose arg max is `pred_HW`, with `certainty` for it at each pixel."""
-    out_KHW = np.broadcast_to((1 - certainty) / 4, (5, *pred_HW.shape)).astype(np.float32)
-    out_KHW = out_KHW.copy()
-    np.put_along_axis(out_KHW, pred_HW[None], certainty[None].astype(np.float32), axis=0)
-    return out_KHW
+def prediction(pred_HW, certainty):
+    """With `certainty` for the class at each pixel, and the rest shared by the other four."""
+    healthy_HW = np.where(pred_HW == 0, certainty, (1 - certainty) / 4)
+    return Prediction(pred_HW.astype(np.uint8), healthy_HW.astype(np.float32))
 
 
 def test_hits_misses_and_false_positives_by_hand():
@@ -27,7 +25,7 @@ def test_hits_misses_and_false_positives_by_hand():
     pred_HW[0, 11] = 4
     certainty = np.full((12, 12), 0.8)
     certainty[2, 2] = 0.96
-    candidates, lesions = match(truth_HW, probabilities(pred_HW, certainty))
+    candidates, lesions = match(truth_HW, prediction(pred_HW, certainty))
     assert candidates == [
         {"class": 4, "score": pytest.approx(0.95), "hit": 0},
         {"class": 1, "score": pytest.approx(0.99), "hit": 1},
@@ -44,9 +42,9 @@ def test_a_candidate_must_overlap_by_a_tenth_of_the_union():
     pred_HW = np.zeros((10, 30), dtype=int)
     pred_HW[0, 10:20] = 1
     certainty = np.full((10, 30), 0.9)
-    assert match(truth_HW, probabilities(pred_HW, certainty))[1][0]["hit"] == 0
+    assert match(truth_HW, prediction(pred_HW, certainty))[1][0]["hit"] == 0
     pred_HW[0, 9] = 1
-    assert match(truth_HW, probabilities(pred_HW, certainty))[1][0]["hit"] == 1
+    assert match(truth_HW, prediction(pred_HW, certainty))[1][0]["hit"] == 1
 
 
 def test_without_segmentation_lesions_are_listed_and_nothing_is_claimed():

@@ -36,7 +36,7 @@ def new_task(prepared, cases, tmp_path_factory):
     cases.to_csv(root / "cases.csv", index=False)
 
     def make(name, devices=("cpu", "cpu"), resources=None, steps=STEPS, **optim):
-        optim = OptimConfig(**{"batch_size": 5, **optim})
+        optim = OptimConfig(**{"batch_size": 5, "validate_every": 1, **optim})
         stage = {"name": "joint", "cls_weight": 0.5, "seg_weight": 0.5}
         config = {
             "seed": 0, "fold": None, "threads": 1, "starts_from": None,
@@ -236,7 +236,7 @@ def test_a_batch_must_have_a_case_for_each_rank(new_task):
     task = new_task("too many", devices=("cpu",) * 6)
     task.folder.mkdir()
     checkpoints = Checkpoints(task.folder, task.resources, StopRequest())
-    with pytest.raises(StudyError, match="at most the cases of a training batch, 5, but got 6"):
+    with pytest.raises(StudyError, match="at most the cases of a training batch, 5, but got 1 x 6"):
         Attempt(task, Contact(task.folder), checkpoints, Ranks(0, 6)).run()
 
 

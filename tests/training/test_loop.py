@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtlbench.config import (
     AugmentConfig,
@@ -12,18 +13,18 @@ from mtlbench.config import (
     RunConfig,
 )
 from mtlbench.models.network import build_model
-from mtlbench.training.loop import HISTORY, learning_rate, train
+from mtlbench.training.loop import HISTORY, VALIDATION, learning_rate, take_step, train
 from mtlbench.training.losses import LOSSES
 from mtlbench.training.state import DivergedError
 from mtlbench.training.strategies import STRATEGIES, Stage
 from mtlbench.training.tasks import Tasks
 
-OPTIM = OptimConfig(batch_size=4, lr=1e-3)
+OPTIM = OptimConfig(batch_size=4, lr=1e-3, validate_every=1)
 
 
-def train_strategy(cohort, strategy, lambda_=0.5, optim=OPTIM, seed=0):
+def train_strategy(cohort, strategy, lambda_=0.5, optim=OPTIM, seed=0, epochs=2):
     config = RunConfig(
-        strategy=strategy, loss=LossConfig(lambda_=lambda_), budget=BudgetConfig(epochs=2)
+        strategy=strategy, loss=LossConfig(lambda_=lambda_), budget=BudgetConfig(epochs=epochs)
     )
     stage = STRATEGIES[strategy](config)[-1]
     model = build_model(ModelConfig(backbone="small", output_stride=8), seed)
@@ -81,6 +82,76 @@ def test_the_best_epoch_is_kept(cohort):
     kept, _, _ = train_strategy(cohort, "cls", optim=optim)
     best_is_last = rows[-1]["val_auc"] > rows[0]["val_auc"]
     assert same(kept, last) == best_is_last
+
+
+def test_only_validated_epochs_have_validation_columns_and_may_be_kept(cohort):
+    optim = OPTIM.model_copy(update={"select": "val.auc", "validate_every": 3})
+    _, rows, _ = train_strategy(cohort, "cls", optim=optim, epochs=5)
+    said = [[row["epoch"] for row in rows if row[name] is not None] for name in VALIDATION]
+    assert said == [[3, 5], [], [3, 5], [], [], []]
+    every, _, _ = train_strategy(cohort, "cls", epochs=5)
+    last, rows_of_last, _ = train_strategy(
+        cohort, "cls", optim=OPTIM.model_copy(update={"validate_every": 5}), epochs=5
+    )
+    assert same(every, last)
+    assert rows_of_last[-1]["val_auc"] == rows[-1]["val_auc"]
+
+
+def one_step(cohort, parts, training):
+    """Losses, gradients and buffers of a step of the first batch in parts."""
+    model = build_model(ModelConfig(backbone="small", output_stride=8), 0).train(training)
+    tasks = Tasks(0.3, 0.7, LOSSES["cross-entropy"], torch.tensor([0.1, 1.0, 2.0, 0.5, 3.0]))
+    batch = next(iter(cohort.train_batches(0, 0, 5, AugmentConfig(), range(1))))
+    still = torch.optim.SGD(model.parameters(), lr=0.0)
+    losses_3 = take_step(model, tasks, batch, still, parts)
+    return [losses_3, *(p.grad for p in model.parameters())], list(model.buffers())
+
+
+@pytest.mark.parametrize("parts", [2, 3, 5])
+def test_parts_of_a_batch_have_the_gradient_of_the_whole_but_for_batch_norm(cohort, parts):
+    """In evaluation mode batch norm is a fixed affine map."""
+    for found, expected in zip(
+        one_step(cohort, parts, False)[0], one_step(cohort, 1, False)[0], strict=True
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    _, buffers = one_step(cohort, parts, True)
+    seen = {int(values) for values in buffers if values.dtype == torch.int64}
+    assert seen == {parts}
+
+
+class Counted(TorchDispatchMode):
+    """Counts the operations that reach a kernel or make a view."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_has_hardly_more_operations_than_one_written_by_hand(cohort):
+    model = build_model(ModelConfig(backbone="small", output_stride=8), 0).train()
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    tasks = Tasks(0.5, 0.5, LOSSES["cross-entropy"], torch.ones(5))
+    batch = next(iter(cohort.train_batches(0, 0, 4, AugmentConfig(), range(1))))
+
+    def by_hand():
+        optimizer.zero_grad()
+        loss, _, _ = tasks.losses(model, batch, tasks.counts(batch))
+        loss.backward()
+        optimizer.step()
+
+    counts = []
+    for step in (by_hand, lambda: take_step(model, tasks, batch, optimizer)):
+        step()
+        with Counted() as counted:
+            step()
+        counts.append(len(counted.names))
+    assert counts[0] < counts[1] <= 1.02 * counts[0]
+    waits = ("_local_scalar_dense", "nonzero", "masked_select", "equal")
+    assert [name for name in counted.names if any(word in name for word in waits)] == []
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(cohort):

@@ -8,7 +8,10 @@ from mtlbench.data.resident import Batch
 from mtlbench.training.losses import (
     MAX_RATIO,
     class_weights,
+    classification_count,
     classification_loss,
+    pixel_weight,
+    segmentation_loss,
     weighted_cross_entropy,
 )
 
@@ -37,7 +40,8 @@ def mixed():
 def test_classification_counts_labelled_cases_only(mixed):
     logit_B = torch.tensor([0.3, -1.0, 5.0])
     expected = F.binary_cross_entropy_with_logits(logit_B[:2], torch.tensor([1.0, 0.0]))
-    torch.testing.assert_close(classification_loss(logit_B, mixed), expected)
+    found = classification_loss(logit_B, mixed) / classification_count(mixed)
+    torch.testing.assert_close(found, expected)
 
 
 def test_segmentation_equals_torch_on_the_masked_cases(mixed):
@@ -48,18 +52,47 @@ def test_segmentation_equals_torch_on_the_masked_cases(mixed):
     expected = F.cross_entropy(
         upsampled, mixed.mask_BHW[keep].long(), weight_K, ignore_index=255, reduction="mean"
     )
-    torch.testing.assert_close(weighted_cross_entropy(logit_BKhw, mixed, weight_K), expected)
+    found = weighted_cross_entropy(logit_BKhw, mixed, weight_K) / pixel_weight(mixed, weight_K)
+    torch.testing.assert_close(found, expected)
 
 
 def test_without_annotations_the_losses_are_zero_and_finite():
     empty = batch([0, 0], [False, False], torch.zeros(2, 4, 4, dtype=torch.uint8), [False, False])
     logit_B = torch.ones(2, requires_grad=True)
+    logit_BKhw = torch.ones(2, 5, 2, 2, requires_grad=True)
     loss = classification_loss(logit_B, empty) + weighted_cross_entropy(
-        torch.ones(2, 5, 2, 2), empty, torch.ones(5)
+        logit_BKhw, empty, torch.ones(5)
     )
     loss.backward()
     assert loss.item() == 0
     assert logit_B.grad.abs().max() == 0
+    assert logit_BKhw.grad.abs().max() == 0
+    assert classification_count(empty) == pixel_weight(empty, torch.ones(5)) == 0
+
+
+def test_pixel_weight_counts_more_rows_than_a_byte_holds():
+    mask_BHW = torch.randint(0, 5, (2, 600, 3), generator=torch.Generator().manual_seed(2)).byte()
+    mask_BHW[:, :400, 0] = 2
+    mask_BHW[0, 500:, 1] = 255
+    weight_K = np.array([0.1, 1.0, 2.0, 0.0, 3.0])
+    pixels_K = np.bincount(mask_BHW[0].flatten().numpy(), minlength=5)[:5]
+    found = pixel_weight(
+        batch([0, 0], [True, True], mask_BHW, [True, False]), torch.from_numpy(weight_K).float()
+    )
+    assert found.item() == pytest.approx(pixels_K @ weight_K, rel=1e-6)
+
+
+@pytest.mark.parametrize("stride", [1, 4, 8])
+def test_a_study_file_names_loss_and_stride(mixed, stride):
+    logit_BKhw = torch.randn(3, 5, 4, 3, generator=torch.Generator().manual_seed(1))
+    loss = segmentation_loss(LossConfig(target_stride=stride))
+    expected = weighted_cross_entropy(logit_BKhw, mixed, torch.ones(5), stride)
+    assert torch.equal(loss(logit_BKhw, mixed, torch.ones(5)), expected)
+    others = {1, 4, 8} - {stride}
+    assert all(
+        expected != weighted_cross_entropy(logit_BKhw, mixed, torch.ones(5), other)
+        for other in others
+    )
 
 
 def test_inverse_frequency_by_hand():

@@ -66,6 +66,13 @@ def test_losses_gradients_and_statistics_are_those_of_the_whole_batch(script, of
         assert torch.equal(table(found, name)["losses"], table(of_two[0], name)["losses"])
 
 
+@pytest.mark.parametrize("name", ["mixed", "one-sided"])
+def test_gradients_of_parts_add_up_to_those_of_the_whole_batch(script, of_two, name):
+    expected = script.step_in_parts(script.whole_batch(script.LABELLED[name]), ALONE, 1)
+    for found in of_two:
+        assert far_apart(table(found, f"{name}-parts"), expected) < 1e-4
+
+
 def test_a_batch_without_annotations_has_no_loss_and_no_gradient(script, of_two):
     for found in of_two:
         gradients = {n for n, _ in build_model(ModelConfig(backbone="small"), 0).named_parameters()}

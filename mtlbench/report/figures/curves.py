@@ -83,7 +83,8 @@ def _panel(
         for _, one in history.groupby("run"):
             axis.plot(one["step"], factor * one[column], **style | {"alpha": 0.3}, linewidth=0.6)
         mean = history.groupby("step")[column].mean()
-        axis.plot(mean.index, factor * mean, **style)
+        alone = {"marker": "o", "markersize": 2.5} if len(mean) == 1 else {}  # no line to see
+        axis.plot(mean.index, factor * mean, **style | alone)
     axis.grid(axis="y")
     if factor == PERCENT:
         widen(axis, "y", least=0)

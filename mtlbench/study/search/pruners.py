@@ -21,7 +21,7 @@ Curve = Mapping[int, Values]
 STARTUP_TRIALS = 5
 """Complete trials before the median is believed, as in Optuna."""
 PATIENCE = 3
-"""Epochs without a better value before the patient pruner looks at the median."""
+"""Validated epochs without a better value before the patient pruner looks at the median."""
 PRUNERS: dict[str, Callable[[], BasePruner]] = {
     "none": optuna.pruners.NopPruner,
     "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),

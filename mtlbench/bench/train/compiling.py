@@ -1,0 +1,64 @@
+"""What the second process saves that compiles the network of a training step: its cache."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import tempfile
+
+import torch
+
+from mtlbench.bench.measure import Row, attempt
+from mtlbench.bench.train.counters import clock
+from mtlbench.bench.train.setting import Setting
+from mtlbench.training.compiling import compiled
+
+_CODE = """
+from mtlbench.bench.train.compiling import first_step
+print(first_step({device!r}, {backbone!r}, {output_stride}, {size}, {batch_size}))
+"""
+
+
+def compile_rows(setting: Setting) -> list[Row]:
+    """Two fresh processes, one after the other, with one folder for compiled code.
+
+    On a CPU the network is the small one: a ResNet-18 takes minutes there.
+    """
+    if not setting.on_gpu:
+        setting = dataclasses.replace(setting, backbone="small")
+    cold, warm = attempt("compile_again", lambda: _twice(setting)) or (None, None)
+    again = warm / cold if cold and warm else None
+    what = f"first forward and backward pass of {setting}, compiled"
+    return [
+        Row("compile_again", f"{what}: in the second process against the first", again,
+            "ratio", 0.15),
+        Row("compile_cold", f"{what}, nothing cached", cold, "s", None),
+        Row("compile_warm", f"{what}, from the cache", warm, "s", None),
+    ]  # fmt: skip
+
+
+def first_step(
+    device: str, backbone: str, output_stride: int, size: tuple[int, int], batch_size: int
+) -> float:
+    """Seconds of the first forward and backward pass in this process."""
+    setting = Setting(torch.device(device), backbone, output_stride, size, batch_size)
+    net, tasks, batch = compiled(setting.model(), "default"), setting.tasks(), setting.batch()
+    counts, read = tasks.counts(batch), clock(setting.device)
+    began = read()
+    torch.autograd.backward(tasks.losses(net, batch, counts)[0])
+    return read() - began
+
+
+def _twice(setting: Setting) -> tuple[float, float]:
+    named = dataclasses.asdict(setting) | {"device": str(setting.device)}
+    command = [sys.executable, "-c", _CODE.format(**named)]
+    with tempfile.TemporaryDirectory() as folder:
+        env = os.environ | {"TORCHINDUCTOR_CACHE_DIR": folder}
+        cold, warm = (_seconds(command, env) for _ in range(2))
+    return cold, warm
+
+
+def _seconds(command: list[str], env: dict[str, str]) -> float:
+    """What the command prints last; its stderr is ours."""
+    done = subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout.split()[-1])

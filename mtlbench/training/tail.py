@@ -1,0 +1,167 @@
+"""The loss tail: bilinear upsampling and weighted cross-entropy, fused, a band of rows at a time.
+
+Logits or probabilities of full size are never held: the forward pass makes the gradient with
+respect to the small logits too, band by band, and keeps that alone. Upsampling is linear and
+separable, two small matrix products, and so is its adjoint; `F.interpolate` scatters in its
+backward, which on CUDA is not deterministic. Products of float32 must be such, as by torch's
+default precision, "highest".
+
+B = batch, K = classes, H W = image size, h w = feature map size, R = rows of a band, s = rows of
+the feature map that it is made from.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from mtlbench.config import IGNORED
+
+ROWS = 64
+"""Of pixels in a band; with a stride as many values, of more rows."""
+
+
+class Band(NamedTuple):
+    """Rows of the upsampled grid, and those of the feature map that they are made from."""
+
+    rows: slice
+    source: slice
+
+
+class Upsampling:
+    """`F.interpolate(..., mode="bilinear", align_corners=False)` to H x W, by bands.
+
+    With a stride the grid is one of squares of so many pixels a side, smaller at the lower and
+    right edge where they do not fit, and the values are means over a square's pixels.
+    """
+
+    def __init__(self, logit_BKhw: Tensor, size: tuple[int, int], stride: int = 1) -> None:
+        """For logits of this shape, type and device."""
+        self._h, self._height, self._stride = logit_BKhw.shape[-2], size[0], stride
+        self._down_hH, self._across_wW = (
+            _matrix(n, full, stride, logit_BKhw.dtype, logit_BKhw.device)
+            for n, full in zip(logit_BKhw.shape[-2:], size, strict=True)
+        )
+
+    def bands(self) -> Iterator[Band]:
+        """All of them, from the top."""
+        step, end = ROWS * self._stride, self._down_hH.shape[1]
+        for top in range(0, end, step):
+            bottom = min(top + step, end)
+            last = min(bottom * self._stride, self._height) - 1
+            source = slice(max(self._above(top * self._stride), 0), self._above(last) + 2)
+            yield Band(slice(top, bottom), source)
+
+    def up(self, logit_BKhw: Tensor, band: Band) -> Tensor:
+        """Upsampled logits of a band, BKRW."""
+        across_BKsW = logit_BKhw[:, :, band.source] @ self._across_wW
+        return self._down_hH[band.source, band.rows].mT @ across_BKsW
+
+    def adjoint(self, gradient_BKRW: Tensor, band: Band) -> Tensor:
+        """What a gradient on a band's values is on its source, BKsw."""
+        down_BKsW = self._down_hH[band.source, band.rows] @ gradient_BKRW
+        return down_BKsW @ self._across_wW.mT
+
+    def _above(self, row: int) -> int:
+        """The last row of the feature map whose centre is not below that of a row of pixels."""
+        return ((2 * row + 1) * self._h - self._height) // (2 * self._height)
+
+
+@lru_cache(maxsize=8)
+def _matrix(n: int, size: int, stride: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Weights of n values in linear upsampling to `size`, averaged over the stride."""
+    eye_1nn = torch.eye(n, dtype=dtype, device=device)[None]
+    full_1nN = F.interpolate(eye_1nn, size=size, mode="linear", align_corners=False)
+    return F.avg_pool1d(full_1nN, stride, ceil_mode=True)[0]
+
+
+def upsampled(logit_BKhw: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
+    """Bands of the logits upsampled to H x W: their rows, and values BKRW in float32."""
+    logit_BKhw = logit_BKhw.float()
+    upsampling = Upsampling(logit_BKhw, size)
+    for band in upsampling.bands():
+        yield band.rows, upsampling.up(logit_BKhw, band)
+
+
+def one_hot(class_BHW: Tensor, classes: int) -> Tensor:
+    """BKHW of uint8 classes, uint8; an ignored pixel is of no class."""
+    k_K11 = torch.arange(classes, dtype=torch.uint8, device=class_BHW.device)[:, None, None]
+    batch, height, width = class_BHW.shape
+    hot_BKHW = class_BHW.new_empty(batch, classes, height, width)  # bool would be slower on a CPU
+    return torch.eq(class_BHW[:, None], k_K11, out=hot_BKHW)
+
+
+def cross_entropy(
+    logit_BKhw: Tensor, mask_BHW: Tensor, weight_BK: Tensor, stride: int = 1
+) -> Tensor:
+    """Σ w·(−log p) over the pixels of a uint8 mask, p the softmax of the upsampled logits.
+
+    With a stride, Σ w_k·n_k·(−log p_k) over squares and classes: n_k of a square's pixels are of
+    class k, and p is the softmax of its mean logits. Computed in float32 at least, whatever
+    autocast says.
+    """
+    logit_BKhw = logit_BKhw.to(torch.promote_types(logit_BKhw.dtype, torch.float32))
+    with torch.autocast(logit_BKhw.device.type, enabled=False):
+        loss: Tensor = _CrossEntropy.apply(logit_BKhw, mask_BHW, weight_BK, stride)
+    return loss
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """The sum, and in the same pass its gradient where one is needed."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logit_BKhw: Tensor, mask_BHW: Tensor, weight_BK: Tensor, stride: int
+    ) -> Tensor:
+        height, width = mask_BHW.shape[-2:]
+        upsampling = Upsampling(logit_BKhw, (height, width), stride)
+        differentiate = ctx.needs_input_grad[0]
+        gradient_BKhw = torch.zeros_like(logit_BKhw) if differentiate else None
+        losses = []
+        for band in upsampling.bands():
+            target_BKRW = _target(mask_BHW, weight_BK.to(logit_BKhw), band, stride)
+            log_p_BKRW = upsampling.up(logit_BKhw, band).log_softmax(dim=1)
+            losses.append(-(target_BKRW * log_p_BKRW).sum())
+            if gradient_BKhw is not None:
+                weight_B1RW = target_BKRW.sum(dim=1, keepdim=True)
+                gradient_BKRW = log_p_BKRW.exp_().mul_(weight_B1RW).sub_(target_BKRW)
+                gradient_BKhw[:, :, band.source] += upsampling.adjoint(gradient_BKRW, band)
+        if gradient_BKhw is not None:
+            ctx.save_for_backward(gradient_BKhw)
+        return torch.stack(losses).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradient_BKhw,) = ctx.saved_tensors
+        return gradient * gradient_BKhw, None, None, None
+
+
+def _target(mask_BHW: Tensor, weight_BK: Tensor, band: Band, stride: int) -> Tensor:
+    """The weight with which each class counts at each place of a band, BKRW."""
+    rows = slice(band.rows.start * stride, band.rows.stop * stride)
+    mask_BRW, classes = mask_BHW[:, rows], weight_BK.shape[1]
+    pixels_BKRW = (
+        one_hot(mask_BRW, classes) if stride == 1 else _square_sums(mask_BRW, classes, stride)
+    )
+    return pixels_BKRW * weight_BK[:, :, None, None]
+
+
+def _square_sums(mask_BRW: Tensor, classes: int, stride: int) -> Tensor:
+    """Pixels of each class in each square of `stride` (4 or 8) a side, BKrw.
+
+    The bytes of a word are added at once, first those of several words, then, by a product with
+    0x01…01, those of one into its highest byte; 64 is the largest sum, so that none runs over.
+    """
+    batch, height, width = mask_BRW.shape
+    missing = (0, -width % stride, 0, -height % stride)
+    whole = F.pad(mask_BRW, missing, value=IGNORED) if any(missing) else mask_BRW
+    word = {4: torch.int32, 8: torch.int64}[stride]
+    words_BKRw = one_hot(whole, classes).view(word)
+    words_BKrsw = words_BKRw.view(batch, classes, -1, stride, words_BKRw.shape[-1])
+    ones = int.from_bytes(b"\x01" * stride)
+    return (words_BKrsw.sum(dim=3, dtype=word) * ones) >> 8 * (stride - 1)

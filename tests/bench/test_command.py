@@ -1,0 +1,59 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from mtlbench import bench
+from mtlbench.bench import Result, Row
+from mtlbench.cli.bench import OTHERS, app
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Every bench measures the same at once, and says a lot."""
+    calls = []
+
+    def fake(*arguments, **options):
+        calls.append((arguments, options))
+        print("a library's greeting")
+        rows = [
+            Row("a", "kept", 1.04, "ratio", 1.0),
+            Row("b", "a peer's", None, "ratio", 2.0, "higher"),
+        ]
+        return Result(0.05, rows, {"threads": 3})
+
+    monkeypatch.setattr(bench, "BENCHES", dict.fromkeys(["train", *OTHERS], fake))
+    return calls
+
+
+@pytest.mark.parametrize("name", ["train", *OTHERS])
+def test_json_on_stdout_and_nothing_else(asked, name):
+    done = CliRunner().invoke(app, [name, "--json"])
+    assert done.exit_code == 0
+    report = json.loads(done.stdout)
+    assert report["noise"] == 0.05
+    assert report["environment"]["threads"] == 3
+    assert report["environment"]["packages"]["torch"]
+    assert report["rows"] == [
+        {"id": "a", "what": "kept", "value": 1.04, "unit": "ratio", "bar": 1.0, "holds": True},
+        {"id": "b", "what": "a peer's", "value": None, "unit": "ratio", "bar": 2.0, "holds": None},
+    ]
+    assert "greeting" in done.stderr
+
+
+def test_options_of_train_reach_it(asked):
+    options = ["--peers", "--backbone", "small", "--size", "64x48", "--batch-size", "3"]
+    CliRunner().invoke(app, ["train", "--device", "cpu", "--output-stride", "8", *options])
+    assert asked == [(("cpu", "small", 8, (64, 48), 3), {"peers": True})]
+
+
+def test_the_table_says_what_is_not_measured(asked):
+    lines = CliRunner().invoke(app, ["study"]).stdout.splitlines()
+    row = next(line for line in lines if "peer" in line)
+    assert row.split("│")[-3].strip(" ") == "2.000"
+    assert row.split("│")[-4].strip(" ") == "-"
+
+
+def test_an_unknown_bench_is_a_fault_of_usage(asked):
+    assert CliRunner().invoke(app, ["nothing"]).exit_code == 2
+    assert not asked

@@ -1,0 +1,145 @@
+"""What a run's record says of how it was computed."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mtlbench.config import AugmentConfig, LossConfig, ModelConfig, OptimConfig, ResourcesConfig
+from mtlbench.errors import StudyError
+from mtlbench.records import RunFolder
+from mtlbench.training import attempt, run
+from mtlbench.training.checkpoint import Checkpoints, Stopped, StopRequest
+from mtlbench.training.compiling import Choice
+from mtlbench.training.contact import ask_to_stop
+from mtlbench.training.run import Task, execute
+
+DEVICE = torch.device("cpu")
+
+
+@pytest.fixture
+def task(prepared, cases, tmp_path):
+    """A run of three epochs that are validated at the second and the last."""
+    cases.to_csv(tmp_path / "cases.csv", index=False)
+    optim = OptimConfig(batch_size=4, validate_every=2)
+    config = {
+        "seed": 0, "fold": None, "threads": 1, "starts_from": None,
+        "model": ModelConfig(backbone="small", output_stride=8).model_dump(),
+        "optim": optim.model_dump(), "augment": AugmentConfig().model_dump(),
+        "loss": LossConfig().model_dump(exclude={"lambda_"}),
+        "stages": [
+            {"name": "joint", "cls_weight": 0.5, "seg_weight": 0.5, "epochs": 3, "steps": None}
+        ],
+    }  # fmt: skip
+    folder = tmp_path / "run"
+    return Task(folder, prepared.root, tmp_path / "cases.csv", config, ("cpu",), ResourcesConfig())
+
+
+def record(task):
+    return RunFolder(task.folder).record()
+
+
+def test_the_record_says_how_the_run_was_computed(task):
+    execute(task)
+    found = record(task)
+    assert found["state"] == "complete"
+    assert found["data"] == "memory-mapped"
+    assert (found["compile"], found["compile_why"]) == ("off", "a CPU gains nothing by it")
+    assert (found["deterministic"], found["nondeterministic"]) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("before", "device", "asked", "expected"),
+    [
+        ("default", "this", "auto", "default"),
+        ("default", "another", "auto", "off"),
+        ("default", "this", "off", "off"),
+        (None, "this", "auto", "off"),
+    ],
+)
+def test_a_run_that_goes_on_keeps_its_mode(task, monkeypatch, before, device, asked, expected):
+    name = run.provenance(DEVICE)["device"] if device == "this" else device
+    kept = {} if before is None else {"compile": before, "compile_why": "as measured"}
+    RunFolder(task.folder).write_record({"state": "interrupted", "device": name, **kept})
+    modes = []
+
+    def stop(*arguments):
+        modes.append(arguments[-1])
+        raise Stopped
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.setattr(attempt, "train", stop)
+    with pytest.raises(Stopped):
+        execute(replace(task, resources=ResourcesConfig(compile=asked)))
+    assert modes == [expected]
+    assert record(task)["compile"] == expected
+
+
+def test_operations_that_do_not_repeat_their_bits_are_told_over_all_attempts(
+    task, cohort, monkeypatch
+):
+    """The second attempt goes on after the last step, where training warns no more."""
+    true = attempt.repeatable
+    monkeypatch.setattr(attempt, "repeatable", lambda *_: true(torch.device("cuda"), True))
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    true_train = attempt.train
+
+    def train(*arguments):
+        torch.zeros(3).put_(torch.tensor([0]), torch.tensor([1.0]))
+        return true_train(*arguments)
+
+    monkeypatch.setattr(attempt, "train", train)
+    stop, last = StopRequest(), 3 * cohort.steps_per_epoch(4)
+    monkeypatch.setattr(Checkpoints, "due", lambda self, step: step == last)
+    stop.asked = True
+    with pytest.raises(Stopped):
+        execute(task, stop)
+    assert record(task)["nondeterministic"] == ["put_"]
+    monkeypatch.undo()
+    execute(task)
+    found = record(task)
+    assert (found["state"], found["deterministic"]) == ("complete", False)
+    assert found["nondeterministic"] == ["put_"]
+
+
+def test_a_pruned_run_has_the_metrics_of_its_last_validation(task, monkeypatch):
+    """Of five epochs the second, fourth and last would be validated; it ends after the third."""
+    true, rows = attempt.Attempt._on_epoch, []
+
+    def on_epoch(self, row):
+        rows.append(row)
+        if row["epoch"] == 3:
+            ask_to_stop(task.folder)
+        true(self, row)
+
+    monkeypatch.setattr(attempt.Attempt, "_on_epoch", on_epoch)
+    (stage,) = task.config["stages"]
+    execute(replace(task, config={**task.config, "stages": [stage | {"epochs": 5}]}))
+    found = record(task)
+    assert found["state"] == "pruned"
+    assert len(rows) == 3
+    assert found["validation"] == {
+        name: rows[1][f"val_{name}"] for name in ("auc", "dice", "dice_lesions", "dice_any")
+    }
+    assert found["validation"]["dice"] is not None
+
+
+def test_a_batch_must_have_a_case_for_each_part(task):
+    optim = task.config["optim"] | {"accumulate": 5}
+    with pytest.raises(StudyError, match="at most the cases of a training batch, 4, but got 5 x 1"):
+        execute(replace(task, config={**task.config, "optim": optim}))
+
+
+def test_an_attempt_that_measures_is_given_the_cases_of_a_part(task, monkeypatch):
+    asked = []
+
+    def choose(wanted, device, ranks, steps, parts, part_s, *, warm):
+        monkeypatch.setattr(attempt, "step_s", lambda config, size, cases, on: (size, cases, on))
+        asked.append((wanted, ranks, steps, parts, part_s(), warm))
+        return Choice("off", "")
+
+    monkeypatch.setattr(attempt, "choose_mode", choose)
+    optim = task.config["optim"] | {"accumulate": 2}
+    execute(replace(task, config={**task.config, "optim": optim}))
+    steps = record(task)["steps"]
+    assert asked == [("auto", 1, steps, 2, ((32, 24), 2, DEVICE), False)]

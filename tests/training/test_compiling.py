@@ -1,0 +1,108 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch._dynamo.utils import counters
+
+from mtlbench.config import AugmentConfig, ModelConfig, OptimConfig
+from mtlbench.errors import StudyError
+from mtlbench.models.network import build_model
+from mtlbench.training.compiling import COLD_S, WARM_S, choose_mode, code_folder, use_folder
+from mtlbench.training.loop import train
+from mtlbench.training.losses import LOSSES
+from mtlbench.training.strategies import Stage
+from mtlbench.training.tasks import Tasks
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def unmeasured():
+    raise AssertionError("nothing need be measured")
+
+
+@pytest.mark.parametrize("asked", ["off", "default", "reduce-overhead"])
+@pytest.mark.parametrize("device", [CPU, CUDA])
+def test_what_is_asked_for_is_done(asked, device):
+    choice = choose_mode(asked, device, 1, 10, 1, unmeasured, warm=False)
+    assert choice == (asked, "asked for")
+
+
+@pytest.mark.parametrize(("device", "ranks"), [(CPU, 1), (CPU, 2), (CUDA, 2)])
+def test_auto_is_off_where_nothing_is_gained(device, ranks):
+    mode, why = choose_mode("auto", device, ranks, 10**9, 1, unmeasured, warm=True)
+    assert mode == "off"
+    assert ("CPU" in why) == (device == CPU)
+
+
+@pytest.mark.parametrize("warm", [True, False])
+@pytest.mark.parametrize(
+    ("ms", "faster"), [(100, "default"), (16, "default"), (14, "reduce-overhead")]
+)
+def test_auto_compiles_where_a_quarter_of_all_steps_is_more_than_compiling(warm, ms, faster):
+    enough = (WARM_S if warm else COLD_S) / (0.25 * ms / 1000)
+    for steps, expected in ((int(0.99 * enough), "off"), (int(1.01 * enough), faster)):
+        mode, why = choose_mode("auto", CUDA, 1, steps, 1, lambda: ms / 1000, warm=warm)
+        assert mode == expected
+        assert f"{steps} steps of {ms}.0 ms would save" in why
+
+
+def test_cuda_graphs_are_not_for_a_batch_in_parts():
+    mode, why = choose_mode("auto", CUDA, 1, 10**6, 4, lambda: 0.001, warm=True)
+    assert mode == "default"
+    assert "1000000 steps of 4.0 ms would save 1000 s" in why
+    with pytest.raises(StudyError, match=r"optim\.accumulate is above 1"):
+        choose_mode("reduce-overhead", CUDA, 1, 10, 2, unmeasured, warm=False)
+
+
+def test_runs_of_the_same_network_and_sizes_share_their_code():
+    config = {
+        "model": {"backbone": "small"}, "seed": 0, "optim": {"lr": 1e-3},
+        "stages": [{"cls_weight": 0.3, "seg_weight": 0.7}],
+    }  # fmt: skip
+    alone = {"stages": [{"cls_weight": 1.0, "seg_weight": 0.0}]}
+
+    def folder(size=(32, 24), cases=4, **other):
+        return code_folder(Path("cache"), config | other, size, cases, CPU)
+
+    same = folder(seed=1, optim={"lr": 1.0}, stages=[{"cls_weight": 0.5, "seg_weight": 0.5}])
+    assert same == folder()
+    others = {folder(size=(32, 32)), folder(cases=5), folder(**alone), folder(model={})}
+    assert len(others - {folder()}) == 4
+
+
+@pytest.fixture
+def small_model():
+    """One convolution, so that compiling takes seconds."""
+
+    def make():
+        model = build_model(ModelConfig(backbone="small", output_stride=8), 0)
+        channels = model.c_net.in_features
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            convolution = nn.Conv2d(1, channels, 8, stride=8, bias=False)
+        model.features = nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU())
+        return model
+
+    return make
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="no C++ compiler")
+def test_a_compiled_training_is_the_same_up_to_rounding(cohort, small_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    use_folder(tmp_path / "compiled")
+    counters.clear()
+    stage = Stage("joint", 0.5, 0.5, epochs=2, steps=None)
+    tasks = Tasks(0.5, 0.5, LOSSES["cross-entropy"], torch.ones(5))
+    states, histories = [], []
+    for mode in ("off", "default"):
+        model, rows = small_model(), []
+        optim = OptimConfig(batch_size=4, validate_every=1)
+        train(model, cohort, stage, tasks, optim, AugmentConfig(), 0, rows.append, mode=mode)
+        states.append(model.state_dict())
+        histories.append([[row[key] for key in ("loss", "val_loss_cls")] for row in rows])
+        assert counters["stats"]["unique_graphs"] == (0 if mode == "off" else 1)
+    torch.testing.assert_close(states[1], states[0], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(histories[1], histories[0], rtol=1e-3, atol=1e-4)
+    assert any((tmp_path / "compiled").iterdir())
