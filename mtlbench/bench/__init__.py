@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from mtlbench.bench import bootstrap, coverage, prepare, study, train
+from mtlbench.bench import bootstrap, coverage, loss, prepare, study, train
 from mtlbench.bench.measure import Result, Row
 
 BENCHES: dict[str, Callable[..., Result]] = {
     "bootstrap": bootstrap.run,
     "coverage": coverage.run,
+    "loss": loss.run,
     "prepare": prepare.run,
     "study": study.run,
     "train": train.run,

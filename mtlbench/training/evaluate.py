@@ -66,7 +66,7 @@ def evaluate(
             scores.append(cls_B.float().sigmoid())
             cls_losses.append(classification_loss(cls_B, batch))
         if seg_BKhw is not None:
-            confusions.append(_confusion(seg_BKhw, batch))
+            confusions.append(count_pixels(seg_BKhw, batch))
             seg_losses.append(tasks.segmentation(seg_BKhw, batch, tasks.class_weight_K))
     label_N = np.array(cohort.cases["label"].to_numpy(dtype=np.float32, na_value=np.nan))[case_N]
     counts = _counts(torch.cat(confusions).cpu().numpy()) if confusions else None
@@ -102,7 +102,7 @@ def most_likely(logit_BKHW: Tensor) -> Tensor:
     return (classes - 1 - largest_BKHW.mul_(below_K11).amax(dim=1)).to(torch.uint8)
 
 
-def _confusion(seg_BKhw: Tensor, batch: Batch) -> Tensor:
+def count_pixels(seg_BKhw: Tensor, batch: Batch) -> Tensor:
     """Pixels by case, true class and predicted class, BKK; ignored and mask-less ones left out.
 
     Counted as float32 products of ones, exact below 2^24 pixels of a band.

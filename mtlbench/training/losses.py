@@ -54,7 +54,7 @@ def pixel_weight(batch: Batch, weight_K: Tensor) -> Tensor:
     pixels_BK = torch.zeros(
         len(batch.mask_BHW), len(weight_K), dtype=torch.int32, device=weight_K.device
     )
-    for mask_BRW in batch.mask_BHW.split(255, dim=1):  # rows, so that uint8 holds their sums
+    for mask_BRW in torch.split(batch.mask_BHW, 255, dim=1):  # rows, so that uint8 holds their sums
         column_BKW = one_hot(mask_BRW, len(weight_K)).sum(dim=2, dtype=torch.uint8)
         pixels_BK += column_BKW.sum(dim=2, dtype=torch.int32)
     pixels_K = (pixels_BK * batch.has_mask_B[:, None]).sum(dim=0)

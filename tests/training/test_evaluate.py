@@ -5,9 +5,11 @@ import torch.nn.functional as F
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from mtlbench.config import ModelConfig
+from mtlbench.data.resident import Batch
 from mtlbench.models.network import build_model
-from mtlbench.training.evaluate import evaluate, most_likely, predict_classes
+from mtlbench.training.evaluate import count_pixels, evaluate, most_likely, predict_classes
 from mtlbench.training.losses import LOSSES
+from mtlbench.training.tail import ROWS
 from mtlbench.training.tasks import Tasks
 
 BOTH = Tasks(0.5, 0.5, LOSSES["cross-entropy"], torch.ones(5))
@@ -80,7 +82,21 @@ def test_of_several_largest_logits_the_first_is_taken():
     assert torch.equal(most_likely(logit_BKHW.float()), logit_BKHW.argmax(dim=1).byte())
 
 
-def test_nothing_of_full_size_is_made_and_the_host_waits_at_the_end_only(dispatched, cohort):
-    """The cohort's images are as small as a band, so bands are counted, not values."""
-    model = build_model(ModelConfig(backbone="small", output_stride=8), 0)
-    case_N = cohort.split["train"][:6]
+def test_pixels_are_counted_by_bands_and_the_host_waits_for_nothing(dispatched):
+    random = torch.Generator().manual_seed(0)
+    height, width = 10 * ROWS, 96
+    mask_BHW = torch.randint(0, 5, (2, height, width), generator=random, dtype=torch.uint8)
+    mask_BHW[:, :50] = 255
+    yes_B = torch.tensor([True, False])
+    image_B1HW = torch.empty(2, 1, height, width)
+    batch = Batch(image_B1HW, mask_BHW, yes_B.float(), yes_B, yes_B, np.arange(2))
+    seg_BKhw = torch.randn(2, 5, 20, 3, generator=random)
+    with dispatched as made:
+        pixels_BKK = count_pixels(seg_BKhw, batch)
+    pred_BHW = F.interpolate(seg_BKhw, size=(height, width), mode="bilinear").argmax(1)
+    counted_HW = mask_BHW[0] != 255
+    table_KK = confusion_matrix(mask_BHW[0][counted_HW], pred_BHW[0][counted_HW])
+    assert np.abs(pixels_BKK[0].numpy() - table_KK).sum() <= 2  # a near tie moves two
+    assert pixels_BKK[1].sum() == 0
+    assert made.waits() == set()
+    assert made.largest() <= 2 * 5 * ROWS * width
