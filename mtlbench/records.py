@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+
+from mtlbench.errors import DataError
 
 State = str
 """`pending` (no record, or files are missing), `running`, `interrupted` (it said that it was
@@ -89,6 +91,28 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, ob
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def read_csv(path: Path, columns: Collection[str]) -> list[dict[str, str]]:
+    """Read a CSV as text, a row per line below its header.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DataError: it lacks one of `columns`, or a line has not the fields of the header.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream)
+            header = reader.fieldnames or []
+            rows = [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a table of comma-separated values: {error}") from None
+    if lacking := [name for name in columns if name not in header]:
+        raise DataError(f"{path}: the columns {', '.join(lacking)} must be there, but are not")
+    for line, row in rows:
+        if None in row or None in row.values():
+            raise DataError(f"{path}: line {line} must have the {len(header)} fields of the header")
+    return [row for _, row in rows]
 
 
 @dataclass(frozen=True, slots=True)

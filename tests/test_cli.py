@@ -244,10 +244,22 @@ def searched(home, mtlbench, tiny_study):
     arm += 'search = { "loss.lambda" = { low = 0.05, high = 0.95 } }\n'
     (home / "seek.toml").write_text(head + arm)
     plan = json.loads(mtlbench("study", "plan", "seek.toml", "--json").stdout)
-    assert plan["search"] == {"joint": 3}
+    to_come = {"trials": 3, "done": 0, "finalists": 1, "found": 0, "runs_each": 2}
+    assert plan["search"] == {"joint": to_come}
+    assert (plan["cells"], plan["runs"]) == (2, 4)
     mtlbench("study", "run", "seek.toml", "--device", "cpu", "--only", "joint")
     mtlbench("study", "run", "seek.toml", "--device", "cpu")
     return home / "results" / "seek"
+
+
+@pytest.mark.usefixtures("searched")
+def test_the_plan_of_a_search_that_is_done_has_its_finalists(mtlbench):
+    plan = json.loads(mtlbench("study", "plan", "seek.toml", "--json").stdout)
+    assert [plan[key] for key in ("cells", "runs", "done")] == [3, 6, 6]
+    assert plan["search"]["joint"] | {"done": 3, "found": 1} == plan["search"]["joint"]
+    assert plan["estimated_s"] == 0
+    said = mtlbench("study", "plan", "seek.toml").stdout
+    assert "joint: 3 of 3 trials done; 1 of 1 finalists found, each trained in 2 runs" in said
 
 
 def test_trials_see_no_test_case_and_finalists_are_trained_afresh(searched, mtlbench):
@@ -321,7 +333,8 @@ def test_own_published_entries_are_kept_with_the_results(study, mtlbench, home):
 
 
 def test_compare_sets_predictions_against_published_numbers(study, mtlbench):
-    (run, *_) = (study / "runs").glob("*/predictions.csv")
+    runs = pd.read_csv(study / "cells.csv").set_index("cell")["hash"]
+    run = study / "runs" / runs["cls"].iloc[0] / "predictions.csv"
     rows = [f"{name}={run}" for name in ("one", "two")]
     command = ("compare", *rows, "--published", "own", "--registry", "mine.toml", "--json")
     fields = ("--protocol", "dataset=Phantom", "--protocol", "level=breast")

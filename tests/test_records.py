@@ -3,7 +3,16 @@ import multiprocessing
 
 import pytest
 
-from mtlbench.records import RunFolder, atomic_path, canonical_json, digest, write_csv, write_json
+from mtlbench.errors import DataError
+from mtlbench.records import (
+    RunFolder,
+    atomic_path,
+    canonical_json,
+    digest,
+    read_csv,
+    write_csv,
+    write_json,
+)
 
 
 def test_canonical_json_does_not_depend_on_order_and_refuses_nan():
@@ -68,3 +77,25 @@ def test_a_run_is_running_while_a_process_holds_it_and_interrupted_after(complet
     process.kill()
     process.join()
     assert complete.state() == "interrupted"
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path):
+    rows = [{"a": "x, y", "b": "1\n2"}, {"a": "", "b": "ü"}]
+    write_csv(tmp_path / "t.csv", ["a", "b"], rows)
+    assert read_csv(tmp_path / "t.csv", ["b"]) == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "the columns b must be there"),
+        (b"a\n1\n", "the columns b must be there"),
+        (b"a,b\n1,2\n3", "line 3 must have the 2 fields"),
+        (b"a,b\n1,2,3\n", "line 2 must have the 2 fields"),
+        (b"a,b\n\xff,1\n", "not a table"),
+    ],
+)
+def test_a_damaged_table_is_named_with_its_line(tmp_path, content, said):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(DataError, match=rf"t\.csv: {said}"):
+        read_csv(tmp_path / "t.csv", ["b"])

@@ -66,8 +66,15 @@ def bootstrap(
             df=by_metric[key[0]].scarce[1] - by_metric[key[0]].n_folds,
             centre=_centre(by_metric[key[0]], key[1], key[2]),
             left_out_P=left_out[key][0] if key in left_out else None,
+            no_interval=_no_interval(by_metric[key[0]], key[1], key[2]),
         )
     return estimates
+
+
+def _no_interval(statistic: Statistic, arm: str, base: str | None) -> str:
+    """A difference is estimable where one of its two arms is."""
+    why = statistic.no_interval.get(arm, "")
+    return why if base is None or base in statistic.no_interval else ""
 
 
 def _centre(statistic: Statistic, arm: str, base: str | None) -> float | None:

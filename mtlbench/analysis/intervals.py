@@ -1,8 +1,8 @@
 """Intervals and p-values from an estimate, its patient-level variance and its resamples.
 
 B = resamples, S = seeds. Undefined: an estimate without variance, at 0 or 1 on the logit scale,
-or with most resamples undefined has no interval (`None`); a resample without value or standard
-error is dropped and counted.
+with most resamples undefined, or for which its metric gives a reason, has no interval (`None`); a
+resample without value or standard error is dropped and counted.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,6 +41,8 @@ class Estimate:
     estimates what the test set has without the correction."""
     left_out_P: Floats | None = None
     """Values with each patient left out, for BCa."""
+    no_interval: str = ""
+    """The metric's own reason why there is none, though the patients differ."""
 
     @property
     def n_undefined(self) -> int:
@@ -191,7 +193,7 @@ def _by_quantiles(
 def by_method(estimate: Estimate, scale: Scale, level: float, method: str) -> Interval | None:
     """Give the interval of one of `METHODS`."""
     make = {STUDENTISED: studentised, BCA: bca, PERCENTILE: percentile}[method]
-    return make(estimate, scale, level)
+    return None if estimate.no_interval else make(estimate, scale, level)
 
 
 def clustered_t(estimate: Estimate, scale: Scale, level: float) -> Interval | None:
@@ -246,7 +248,7 @@ def _defined(estimate: Estimate) -> Mask:
 
 def _has_interval(estimate: Estimate, scale: Scale) -> bool:
     inside = 0 < estimate.value < 1 if scale.logit else np.isfinite(estimate.value)
-    return bool(inside and estimate.variance > NO_VARIANCE)
+    return bool(inside and estimate.variance > NO_VARIANCE and not estimate.no_interval)
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:

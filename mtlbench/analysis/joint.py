@@ -135,7 +135,7 @@ def outline(value_2: Floats, se_2: Floats, correlation: float, radius_2: Floats)
 
 def _point(pair: Pair, axes: Sequence[str], level: float) -> dict[str, Any]:
     values = dict(zip(axes, (one.value for one in pair), strict=True))
-    if any(not 0 < one.value < 1 or one.variance <= NO_VARIANCE or one.df < 1 for one in pair):
+    if not all(map(_has_region, pair)):
         return values
     patients_2 = np.array([one.variance for one in pair])
     seeds_2, df_2 = np.array([_with_seeds(one) for one in pair]).T
@@ -151,6 +151,11 @@ def _point(pair: Pair, axes: Sequence[str], level: float) -> dict[str, Any]:
         },
         "correlation": correlation * float(np.sqrt(patients_2.prod()) / se_2.prod()),
     }
+
+
+def _has_region(one: Estimate) -> bool:
+    inside = 0 < one.value < 1 and one.variance > NO_VARIANCE
+    return inside and one.df >= 1 and not one.no_interval
 
 
 def _with_seeds(estimate: Estimate) -> tuple[float, float]:

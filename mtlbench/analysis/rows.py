@@ -215,6 +215,8 @@ def _undefined(title: str, estimate: Estimate) -> list[str]:
 
 
 def _why_none(estimate: Estimate) -> str:
+    if estimate.no_interval:
+        return estimate.no_interval
     if estimate.df < 1:
         return "it needs at least two patients of each kind"
     if estimate.value in (0, 1):

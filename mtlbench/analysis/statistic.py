@@ -52,6 +52,8 @@ class Statistic:
     notes: tuple[str, ...] = ()
     centres: dict[str, float] = field(default_factory=dict)
     """Arm → `Estimate.centre`, where the metric is corrected for bias."""
+    no_interval: dict[str, str] = field(default_factory=dict)
+    """Arm → `Estimate.no_interval`."""
 
 
 def auc_statistic(cases: Cases, arms: Sequence[Arm]) -> Statistic:
@@ -122,6 +124,7 @@ def dice_statistic(metric: str, cases: Cases, arms: Sequence[Arm]) -> Statistic:
         n_folds=len(rows.strata),
         reasons=reasons,
         notes=tuple(_absent(metric, classes, true_NK, arms, masked_N)),
+        no_interval=_without_lesions(classes, arms, masked_N),
     )
 
 
@@ -232,6 +235,21 @@ def _scarcest(
     sizes = [len(np.unique(patient_N[true_NK[:, k] > 0])) for k in classes]
     what = [f"{name} in the truth" for name in names]
     return min(zip(what, sizes, strict=True), key=_size)
+
+
+def _without_lesions(classes: Sequence[int], arms: Sequence[Arm], masked_N: Mask) -> dict[str, str]:
+    """Arms whose lesions are all missed: their mean Dice would vary with the healthy pixels alone.
+
+    Dice of the lesions themselves is 0, which is told as such.
+    """
+    lesions = [k for k in classes if k > 0]
+    if 0 not in classes or not lesions:
+        return {}
+    return {
+        arm.name: "not estimable where the Dice of every lesion class is 0"
+        for arm in arms
+        if arm.both_SNK is not None and not arm.both_SNK[:, masked_N][..., lesions].any()
+    }
 
 
 def _size(group: tuple[str, int]) -> int:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -205,26 +205,19 @@ def _open(study: str, results: Path, data: list[str] | None) -> "Session":
     return open_session(find_study(study), results, places, Console(stderr=True))
 
 
-def _counts(session: "Session") -> dict[str, Any]:
-    from mtlbench.study.status import plan as make_plan
-
-    _, rows = session.design.cells_table()
-    return make_plan(rows, session.folder)
-
-
 def _plan(session: "Session", device: str) -> dict[str, Any]:
     from mtlbench.study.batches import rehearse_batches
     from mtlbench.study.cost import estimate_s
     from mtlbench.study.outlook import outlook
-    from mtlbench.study.session import choose_devices
+    from mtlbench.study.session import choose_devices, design_with, open_search
+    from mtlbench.study.status import plan as make_plan
 
-    study = session.study
+    study, search = session.study, open_search(session)
+    design = design_with(session, search)
     slots = choose_devices(device, None, study.resources.threads, study.resources.gpus_per_run)
-    seconds = estimate_s(study, session.data, session.design, session.folder, slots[0][0])
-    searched = [arm.name for arm in study.arms if arm.search] if study.search else []
-    trials = dict.fromkeys(searched, study.search.trials if study.search else 0)
-    return _counts(session) | {
-        "search": trials,
+    seconds = estimate_s(study, session.data, design, session.folder, slots[0][0])
+    return make_plan(design.cells_table()[1], session.folder) | {
+        "search": search.counts() if search else {},
         "estimated_s": round(seconds / len(slots), 1),
         "batches": rehearse_batches(study, session.data, session.design, slots[0][0]),
         "power": outlook(study, session.design, session.data),
@@ -250,9 +243,8 @@ def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    for arm, trials in plan.get("search", {}).items():
-        words = f"{arm}: to be searched by {trials} trials, then its finalists are trained"
-        console.print(words, highlight=False, markup=False)
+    for arm, counts in plan.get("search", {}).items():
+        console.print(_search_line(arm, counts), highlight=False, markup=False, soft_wrap=True)
     if "estimated_s" in plan:
         minutes = plan["estimated_s"] / 60
         about = "at most about" if plan.get("search") else "about"  # trials may be pruned
@@ -268,6 +260,14 @@ def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
         told = ", ".join(f"{count} {state}" for state, count in states.items())
         console.print(f"trials of {arm}: {told}", highlight=False, markup=False)
     _print_failures(plan)
+
+
+def _search_line(arm: str, counts: Mapping[str, int]) -> str:
+    so_far = " so far" if counts["done"] < counts["trials"] else ""
+    return (
+        f"{arm}: {counts['done']} of {counts['trials']} trials done; {counts['found']} of "
+        f"{counts['finalists']} finalists found{so_far}, each trained in {counts['runs_each']} runs"
+    )
 
 
 def _print_failures(plan: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ def build(study_folder: Path, *, images: bool = True) -> Path:
         full_table(study, numbers, full_notes(study, numbers)),
         *optimism_tables(study, numbers),
         *([] if grouped.empty else [subgroups_table(study, grouped)]),
-        *([] if mattered.empty else [importance_table(mattered)]),
+        *([] if mattered.empty else [importance_table(study, mattered)]),
     ]
     page = Page(
         headline=headline(study, numbers),

@@ -4,7 +4,7 @@ Nothing is computed here but which runs count. A seed of a cell counts when each
 complete, so that every arm is measured on the same patients; the rest is listed as missing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,6 +51,8 @@ class Cell:
     """The seeds that the design asks for."""
     runs: tuple[Run, ...]
     """Those of complete seeds only."""
+    is_found: bool
+    """Whether a search has found it; its name then says by which trial."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -59,11 +61,20 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """The name with each varied key by its last part, λ by its letter."""
-        values = ", ".join(
+        """The name, each varied key by its last part, λ by its letter."""
+        return f"{self.arm} [{self.setting}]" if self.values and not self.is_found else self.name
+
+    @property
+    def point(self) -> str:
+        """The label within its arm: `trial 9`, `λ=0.3`; empty where the arm is its only cell."""
+        return self.label.removeprefix(self.arm).strip(" []")
+
+    @property
+    def setting(self) -> str:
+        """The varied values, `λ=0.3, lr=0.001`."""
+        return ", ".join(
             f"{short_key(key)}={short_value(value)}" for key, value in self.values.items()
         )
-        return f"{self.arm} [{values}]" if values else self.arm
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -111,7 +122,7 @@ class Study:
     recipe: Mapping[str, Any]
     cases: pd.DataFrame
     trials: pd.DataFrame
-    """What was searched, a row per trial of `trials.csv`; empty where nothing was."""
+    """What was searched, a row per trial of `trials.csv` and its name as a `cell`; may be empty."""
 
     @property
     def complete(self) -> tuple[Cell, ...]:
@@ -132,6 +143,20 @@ class Study:
     def varied(self) -> tuple[str, ...]:
         """The dotted keys that any arm varies, in the design's order."""
         return tuple(dict.fromkeys(key for cell in self.cells for key in cell.values))
+
+    @cached_property
+    def same_runs(self) -> Mapping[str, str]:
+        """Name of each complete cell → the first cell of the very same runs, mostly itself."""
+        first: dict[tuple[str, ...], str] = {}
+        return {
+            cell.name: first.setdefault(tuple(run.folder.name for run in cell.runs), cell.name)
+            for cell in self.complete
+        }
+
+    def trial(self, cell: Cell) -> Mapping[str, str] | None:
+        """The row of `trials.csv` of a cell that a search has found."""
+        rows = self.trials[self.trials["cell"] == cell.name].to_dict("records")
+        return {str(key): value for key, value in rows[0].items()} if rows else None
 
     def of_arm(self, arm: str) -> tuple[Cell, ...]:
         """The arm's cells with a usable seed."""
@@ -184,7 +209,8 @@ def read_study(folder: Path) -> Study:
     """
     design = _design(folder)
     config = load_study(folder / "study.toml")
-    cells = tuple(_cell(folder, rows) for _, rows in design.groupby("cell", sort=False))
+    searched = {arm.name for arm in config.arms if arm.search}
+    cells = tuple(_cell(folder, rows, searched) for _, rows in design.groupby("cell", sort=False))
     study = Study(
         folder,
         config,
@@ -216,10 +242,13 @@ def _cases(folder: Path) -> pd.DataFrame:
 def _trials(folder: Path) -> pd.DataFrame:
     columns = ("arm", "trial", "state")
     path = folder / "trials.csv"
-    return files.text_table(path, columns) if path.is_file() else pd.DataFrame(columns=columns)
+    if not path.is_file():
+        return pd.DataFrame(columns=(*columns, "cell"))
+    trials = files.text_table(path, columns)
+    return trials.assign(cell=trials["arm"] + " [trial " + trials["trial"] + "]")
 
 
-def _cell(folder: Path, rows: pd.DataFrame) -> Cell:
+def _cell(folder: Path, rows: pd.DataFrame, searched: Collection[str]) -> Cell:
     lines = [{str(key): text for key, text in row.items()} for row in rows.to_dict("records")]
     first = lines[0]
     runs = [_run(folder, line) for line in lines]
@@ -231,6 +260,7 @@ def _cell(folder: Path, rows: pd.DataFrame) -> Cell:
         values={key: v for key, v in first.items() if key not in DESIGN_COLUMNS and v != ""},
         planned=tuple(dict.fromkeys(seeds)),
         runs=tuple(run for run in runs if run is not None and run.seed not in broken),
+        is_found=first["arm"] in searched,
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mtlbench.analysis import load_predictions
 from mtlbench.errors import DataError
-from mtlbench.records import read_json
+from mtlbench.records import read_csv, read_json
 from mtlbench.report.text import csv_text
 
 HISTORY = (
@@ -29,15 +29,13 @@ def text_table(path: Path, columns: Collection[str]) -> pd.DataFrame:
     """Read a CSV with all fields as text.
 
     Raises:
-        DataError: it is no CSV or lacks a column.
+        DataError: it is no CSV, lacks a column, or has a line with other fields than its header.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
+        rows = read_csv(path, columns)
+    except OSError as error:
         raise DataError(f"{path}: not a table of comma-separated values: {error}") from None
-    if lacking := [name for name in columns if name not in table]:
-        raise DataError(f"{path}: the columns {', '.join(lacking)} must be there, but are not")
-    return table
+    return pd.DataFrame(rows, columns=None if rows else list(columns), dtype=str)
 
 
 def whole(row: Mapping[str, str], column: str, path: Path) -> int:

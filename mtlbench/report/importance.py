@@ -39,7 +39,7 @@ def importances(study: Study) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
 
 
-def importance_table(rows: pd.DataFrame) -> Table:
+def importance_table(study: Study, rows: pd.DataFrame) -> Table:
     """A block per metric and arm; what could not be measured is a dash, with why in the notes."""
     blocks = []
     for (metric, arm), part in rows.groupby(["metric", "arm"], sort=False):
@@ -53,7 +53,21 @@ def importance_table(rows: pd.DataFrame) -> Table:
             for row in part.to_dict("records")
         ]
         blocks.append(Block(f"{metric_label(str(metric))} of {arm}", tuple(entries)))
-    return Table("importances", "What mattered (validation)", HEADER, tuple(blocks), _notes(rows))
+    notes = tuple(note for note in (*_notes(rows), left_out(study, rows)) if note)
+    return Table("importances", "What mattered (validation)", HEADER, tuple(blocks), notes)
+
+
+def left_out(study: Study, rows: pd.DataFrame) -> str:
+    """What a search's own measure does not see; empty where no trial was pruned."""
+    counts = study.trials.groupby("arm", sort=False)["state"].agg(list)
+    pruned = [f"{a}: {s.count('pruned')} of {len(s)}" for a, s in counts.items() if "pruned" in s]
+    if not pruned or rows["p"].notna().any():  # an ANOVA is of a design's runs
+        return ""
+    return (
+        f"Pruned trials have no final value and are left out ({'; '.join(pruned)}). They were "
+        "behind, so the shares are of the differences among the better trials: a key that makes a "
+        "trial poor counts for less than it matters."
+    )
 
 
 def metric_label(metric: str) -> str:

@@ -115,10 +115,22 @@ def _comparison(study: Study, numbers: Numbers) -> str:
         f"{ADJUSTED[study.config.compare.adjust]} p: adjusted over all cells within one metric. "
         "Positives: cancers where scores are measured, cases with a lesion where masks are."
     ]
+    lines += [
+        f"{' and '.join(names)} have the same runs: one hypothesis, counted once."
+        for names in _alike(study)
+    ]
     alone = [text.metric_name(m) for m in numbers.all_metrics() if numbers.baselines[m] is None]
     if alone:
         lines.append(f"No comparison, since the baseline has no value: {', '.join(alone)}.")
     return " ".join(lines)
+
+
+def _alike(study: Study) -> list[list[str]]:
+    """Labels of the cells that have the same runs as another."""
+    groups: dict[str, list[str]] = {}
+    for cell in study.complete:
+        groups.setdefault(study.same_runs[cell.name], []).append(cell.label)
+    return [labels for labels in groups.values() if len(labels) > 1]
 
 
 def _margins(study: Study) -> str:

@@ -1,7 +1,8 @@
 """Every number of a report, from `analysis.compare` alone.
 
 The frames are the cells of the study; each metric has its own baseline, and Holm's family is
-all cells against it. Nothing is measured here a second way.
+all cells against it. Cells of the very same runs are one hypothesis: they are measured once, and
+that is told of each. Nothing is measured here a second way.
 """
 
 import math
@@ -75,7 +76,9 @@ def measure(study: Study) -> Numbers:
     """Estimate every cell and compare it with its metric's baseline."""
     rules = study.config.compare
     settings: dict[str, Any] = {"level": rules.level, "resamples": rules.resamples, "seed": 0}
-    findings = {c.name: found for c in study.complete if (found := c.findings) is not None}
+    first = study.same_runs
+    distinct = [cell for cell in study.complete if first[cell.name] == cell.name]
+    findings = {c.name: found for c in distinct if (found := c.findings) is not None}
     metrics = tuple(
         metric
         for metric in dict.fromkeys([*METRICS, *rules.further])
@@ -83,24 +86,25 @@ def measure(study: Study) -> Numbers:
     )
     baselines = {metric: _baseline(study, metric) for metric in metrics}
     result = compare(
-        {cell.name: cell.frame for cell in study.complete},
-        baseline={metric: cell.name for metric, cell in baselines.items() if cell is not None},
+        {cell.name: cell.frame for cell in distinct},
+        baseline={metric: first[cell.name] for metric, cell in baselines.items() if cell},
         metrics=metrics,
         adjust=rules.adjust,
         margins={metric: margin for metric, margin in rules.margins.items() if metric in metrics},
         findings=findings,
         **settings,
     )
-    arms = {cell.name: cell.arm for cell in study.complete}
-    before = {cell.name: cell.before for cell in study.complete if cell.before is not None}
+    before = {cell.name: cell.before for cell in distinct if cell.before is not None}
     earlier = compare(before, metrics=_DICE, **settings).estimates if before else None
-    estimates, comparisons = _named(result.estimates, arms), _named(result.comparisons, arms)
+    estimates, comparisons = _named(result.estimates, study), _named(result.comparisons, study)
+    names = {metric: cell.name for metric, cell in baselines.items() if cell}
+    comparisons["baseline"] = comparisons["metric"].map(names)
     return Numbers(
         estimates=estimates,
         comparisons=comparisons,
         estimate=_keyed(estimates),
         comparison=_keyed(comparisons.dropna(subset=["difference"])),
-        before={} if earlier is None else _keyed(_named(earlier, arms)),
+        before={} if earlier is None else _keyed(_named(earlier, study)),
         baselines=baselines,
         seeds=_seeds(study, result.seeds),
         classes=result.classes.get("dice", ()),
@@ -129,12 +133,17 @@ def _lacks(cell: Cell, metric: str) -> bool:
 _DICE = tuple(metric for metric in METRICS if _family(metric) == "dice")
 
 
-def _named(table: pd.DataFrame, arms: Mapping[str, str]) -> pd.DataFrame:
-    """Rows of `compare` with its arm as `cell` and the study's arm as `arm`."""
-    cells = table["arm"]
-    table = table.assign(arm=cells.map(arms))
-    table.insert(0, "cell", cells)
-    return table
+def _named(table: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Rows of `compare` for each cell that they hold for; the study's arm is `arm`."""
+    pairs = [
+        (place, cell)
+        for cell in study.complete
+        for place in table.index[table["arm"] == study.same_runs[cell.name]]
+    ]
+    pairs.sort(key=lambda pair: pair[0])
+    named = table.loc[[place for place, _ in pairs]].assign(arm=[cell.arm for _, cell in pairs])
+    named.insert(0, "cell", [cell.name for _, cell in pairs])
+    return named.reset_index(drop=True)
 
 
 def _keyed(table: pd.DataFrame) -> dict[tuple[str, str], Row]:
@@ -150,7 +159,7 @@ def _seeds(study: Study, table: pd.DataFrame) -> dict[tuple[str, str], tuple[flo
     }
     return {
         (cell.name, metric): tuple(
-            values.get((cell.name, metric, seed), math.nan) for seed in cell.seeds
+            values.get((study.same_runs[cell.name], metric, seed), math.nan) for seed in cell.seeds
         )
         for cell in study.complete
         for metric in METRICS

@@ -6,8 +6,9 @@ import pandas as pd
 
 from mtlbench.analysis.rows import MAX_UNDEFINED, MIN_PATIENTS
 from mtlbench.report import text
-from mtlbench.report.collect import Study
+from mtlbench.report.collect import Cell, Study
 from mtlbench.report.numbers import Numbers
+from mtlbench.report.optimism import optimism
 
 
 def unreliable(numbers: Numbers, metrics: Sequence[str]) -> str:
@@ -37,27 +38,45 @@ def _unreliable_cells(table: pd.DataFrame, metric: str, value: str) -> list[str]
 
 
 def searched(study: Study, numbers: Numbers) -> str:
-    """How many configurations were tried before the test set was opened, and what that flattered.
-
-    Optimism: the best trial's value, found by looking for it, less the test value of the same
-    metric of the finalist that stands for the arm, trained afresh.
-    """
+    """How many configurations were tried before the test set was opened, and what it flattered."""
     lines = []
     for arm, trials in study.trials.groupby("arm", sort=False):
         states = trials["state"].value_counts()
         told = ", ".join(f"{count} {state}" for state, count in states.items())
-        line = f"{arm}: {len(trials)} configurations were searched on validation data ({told})"
-        cell = study.representative(str(arm))
-        metric = study.config.compare.choose or ""
-        test = None if cell is None else numbers.value(cell, metric.removeprefix("val."))
-        if test is not None and metric in trials:
-            best = pd.to_numeric(trials[metric], errors="coerce").max()
-            line += (
-                f"; the best trial’s {metric} is {text.percent(best)}, the finalist’s test value "
-                f"{text.percent(test)} (optimism {text.percent(best - test)} points)"
-            )
-        lines.append(f"{line}.")
+        lines.append(
+            f"{arm}: {len(trials)} configurations were searched on validation data ({told})."
+        )
+        cells = study.of_arm(str(arm))
+        if cells:
+            names = ", ".join(f"{cell.label} ({cell.setting})" for cell in cells)
+            lines.append(f"Trained again, with fresh seeds: {names}.")
+        lines += _flattered(study, numbers, study.representative(str(arm)))
     return " ".join(lines)
+
+
+def _flattered(study: Study, numbers: Numbers, cell: Cell | None) -> list[str]:
+    """Of the finalist that stands for an arm: a sentence per objective that it has values of.
+
+    All values are of one configuration. What its trial had above the fresh seeds, on the same
+    validation patients, is the luck of the search; what these have above the test patients is
+    optimism, as everywhere.
+    """
+    trial = study.trial(cell) if cell else None
+    if cell is None or trial is None or study.config.search is None:
+        return []
+    lines = []
+    for objective in study.config.search.objectives:
+        metric = objective.removeprefix("val.")
+        searched, again = float(trial[objective]), cell.validation(metric)
+        if again is not None and (gap := optimism(numbers, cell, metric)) is not None:
+            lines.append(
+                f"{text.METRICS[metric]} of {cell.label}: {text.percent(searched)} in the search, "
+                f"{text.percent(again)} with fresh seeds on the same validation patients (the "
+                f"search’s luck: {text.signed(searched - again)} points), "
+                f"{text.percent(numbers.value(cell, metric))} on the test patients (optimism: "
+                f"{text.signed(gap)} points)."
+            )
+    return lines
 
 
 def undefined(numbers: Numbers) -> str:

@@ -117,7 +117,7 @@ def _full_row(
     return (
         Entry(_mark(study, cell, cell.label)),
         _value(study, numbers, cell, metric, study.complete),
-        Entry("baseline") if numbers.baselines[metric] is cell else delta,
+        Entry("baseline") if _is_baseline(study, numbers, cell, metric) else delta,
         Entry(text.p_value(paired.get("p"))),
         Entry(text.p_value(paired.get("p_adjusted"))),
         *([Entry(text.p_value(paired.get("p_noninferior")))] if rules.margins else []),
@@ -127,6 +127,12 @@ def _full_row(
         Entry(steps(cell)),
         Entry(", ".join(selected(study, cell)) or "nothing"),
     )
+
+
+def _is_baseline(study: Study, numbers: Numbers, cell: Cell, metric: str) -> bool:
+    """Whether the cell is the metric's baseline, or has the very same runs."""
+    base = numbers.baselines[metric]
+    return base is not None and study.same_runs[base.name] == study.same_runs[cell.name]
 
 
 def _earlier_row(cell: Cell, numbers: Numbers, metric: str, width: int) -> tuple[Entry, ...]:

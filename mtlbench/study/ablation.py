@@ -45,7 +45,7 @@ class Ablation:
         for name, run in design.runs.items():
             if name in wanted:
                 self._place(name, run, study.resources.retries)
-        self.work.total -= len(self.failures)
+        self.work.failed = len(self.failures)
 
     def next(self) -> Run | None:
         """See `Agenda`."""
@@ -74,7 +74,7 @@ class Ablation:
             self._ready.extendleft(reversed(followers))
             self._drop_models(name)
             return {}
-        self.work.total -= 1
+        self.work.failed += 1
         failures: dict[str, str] = {}
         for follower in followers:
             reason = f"{name}, which it starts from, failed"

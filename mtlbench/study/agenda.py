@@ -9,15 +9,19 @@ from mtlbench.training.state import Row
 
 @dataclass(slots=True)
 class Work:
-    """How much there is to do: runs (a search counts trials), and optimisation steps.
-
-    What has failed for good is not to be done.
-    """
+    """How much there is to do: runs (a search counts trials), and optimisation steps."""
 
     done: int
     total: int
     steps_left: int
-    """Of all that is not done, what is being computed included."""
+    """Of all that is left, what is being computed included."""
+    failed: int = 0
+    """For good; a search counts a trial that has failed as done."""
+
+    @property
+    def left(self) -> int:
+        """What is neither done nor has failed."""
+        return self.total - self.done - self.failed
 
 
 class Agenda(Protocol):

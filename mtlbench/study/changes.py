@@ -1,9 +1,8 @@
 """A study may grow, not change under runs that have begun: those would be left behind unseen."""
 
-import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,10 @@ from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder, canonical_json, read_json
 from mtlbench.study.cells import flatten
 from mtlbench.study.design import Design, Run
+from mtlbench.study.status import read_cells
 
+Line = Mapping[str, str]
+"""A row of cells.csv."""
 Pair = tuple[str, str, Run | None]
 """What a run is called, its name so far, and what the study would now run in its place."""
 
@@ -61,22 +63,47 @@ def has_begun(run: RunFolder) -> bool:
     return run.state() != "pending"
 
 
-def pairs_of(folder: Path, design: Design) -> list[Pair]:
-    """Each line of the last start's cells.csv, with the run that now has its place."""
-    path = folder / "cells.csv"
-    if not path.is_file():
-        return []
+def pairs_of(folder: Path, design: Design, searched: Collection[str] = ()) -> list[Pair]:
+    """Each line of the last start's cells.csv, with the run that now has its place.
+
+    The cells of arms that are `searched` are what the search has found so far: those that others
+    have displaced are left out, with the stages that no other line starts from.
+    """
+    lines = read_cells(folder)
+    _, held = _parted(lines, design, searched)
     now: dict[tuple[str, str, str], Run] = {}
     for row in design.rows:
         fold = "" if row.fold is None else str(row.fold)
         now.setdefault((row.cell.label if row.cell else "", str(row.seed), fold), row.run)
-    with path.open(encoding="utf-8", newline="") as stream:
-        lines = list(csv.DictReader(stream))
     return [
         (line["cell"] or "a stage", line["hash"], design.runs.get(line["hash"]) or now.get(
             (line["cell"], line["seed"], line["fold"])))
         for line in lines
+        if line["hash"] in held
     ]  # fmt: skip
+
+
+def former_finalists(folder: Path, design: Design, searched: Collection[str]) -> list[str]:
+    """Runs of the last start's cells.csv that have begun and that no present cell has or needs."""
+    former, _ = _parted(read_cells(folder), design, searched)
+    own = former - set(design.runs)
+    return sorted(name for name in own if has_begun(RunFolder(folder / "runs" / name)))
+
+
+def _parted(
+    lines: Sequence[Line], design: Design, searched: Collection[str]
+) -> tuple[set[str], set[str]]:
+    """Runs of displaced finalists, and of all other cells; each with what they start from."""
+    cells = {cell.label for cell in design.cells}
+    before = {line["hash"]: line["starts_from"] for line in lines}
+    former, held = set[str](), set[str]()
+    for line in (line for line in lines if line["cell"]):
+        is_former = line["arm"] in searched and line["cell"] not in cells
+        name = line["hash"]
+        while name:
+            (former if is_former else held).add(name)
+            name = before.get(name, "")
+    return former, held
 
 
 def _difference(folder: Path, label: str, old: str, new: Run | None) -> list[str]:

@@ -1,6 +1,5 @@
 """What a study will cost: seconds a step, from runs already done or a short calibration."""
 
-import csv
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,8 +26,8 @@ def estimate_s(
 ) -> float:
     """Seconds of training that the runs not yet done will take, one after another.
 
-    Prediction and start-up come on top. A search's trials and finalists count as runs of the middle
-    of its space, none of them pruned.
+    Prediction and start-up come on top. `design` has the finalists that are known. A trial to come
+    counts as a run of the middle of its space that is not pruned, and may become a finalist.
     """
     clock = _Clock(data, device)
     left: list[tuple[Run, int]] = []
@@ -84,20 +83,10 @@ def _search_s(study: StudyConfig, arm: Arm, data: StudyData, folder: Path, clock
     folds = list(range(data.config.folds)) if data.config.folds else [None]
     seed_s = sum(clock.chain_s(chain(study, config, data, 0, fold)) for fold in folds)
     states = count_trials(folder).get(arm.name, {})
-    trials = study.search.trials - sum(n for state, n in states.items() if state != "running")
-    finalists = study.search.finalists * len(study.seeds) * len(folds) - _done(folder, arm.name)
-    runs = max(0, trials) * len(study.trial_seeds) + max(0, finalists) / len(folds)
-    return seed_s * runs
-
-
-def _done(folder: Path, arm: str) -> int:
-    """Complete runs of an arm's finalists."""
-    path = folder / "cells.csv"
-    if not path.is_file():
-        return 0
-    with path.open(encoding="utf-8", newline="") as stream:
-        names = {row["hash"] for row in csv.DictReader(stream) if row["arm"] == arm}
-    return sum(RunFolder(folder / "runs" / name).state() == "complete" for name in names)
+    ended = sum(n for state, n in states.items() if state != "running")
+    trials = max(0, study.search.trials - ended)
+    finalists = min(study.search.finalists, trials)
+    return seed_s * (trials * len(study.trial_seeds) + finalists * len(study.seeds))
 
 
 def _kind(run: Run) -> str:

@@ -86,7 +86,8 @@ class PlainProgress:
         self._clock.close(run.hash)
         self._work = work
         done = f"{work.done} of {work.total} done"
-        self.note(f"{self._labels.pop(run.hash)}  {state}: {done}{self._left()}")
+        failed = f", {work.failed} failed" if work.failed else ""
+        self.note(f"{self._labels.pop(run.hash)}  {state}: {done}{failed}{self._left()}")
 
     def note(self, message: str) -> None:
         """The message."""

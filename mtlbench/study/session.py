@@ -17,8 +17,8 @@ from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder, atomic_path, write_csv, write_json, write_text
 from mtlbench.study.ablation import Ablation
 from mtlbench.study.agenda import Agenda
-from mtlbench.study.cells import Cell, read_study, refuse_large_batches
-from mtlbench.study.changes import pairs_of, refuse_changes
+from mtlbench.study.cells import read_study, refuse_large_batches
+from mtlbench.study.changes import former_finalists, pairs_of, refuse_changes
 from mtlbench.study.data import StudyData, load_data
 from mtlbench.study.design import Design, build_design
 from mtlbench.study.driver import Driver
@@ -28,7 +28,7 @@ from mtlbench.study.lock import hold
 from mtlbench.study.models import has_model
 from mtlbench.study.progress import LiveProgress, PlainProgress
 from mtlbench.study.search import importance
-from mtlbench.study.search.agenda import TRIALS, Search
+from mtlbench.study.search.agenda import Search
 from mtlbench.study.store import Store, default_url
 from mtlbench.study.trackers import open_trackers
 
@@ -81,39 +81,67 @@ def open_session(
 def drive(session: Session, options: Options, console: Console) -> dict[str, str]:
     """Compute what the study lacks; return what failed, with the reasons.
 
-    A search study is searched first; its finalists then are cells like any other.
+    A search study is searched first; its finalists then are cells like any other. What has begun
+    and would change is refused before anything is written or computed.
 
     Raises:
         BusyError: another driver holds the study.
         StudyError: what has begun is no longer what the study file says.
+        DataError: cells.csv or trials.csv is damaged.
     """
-    with hold(session.folder), _Crew(session, options, console) as crew:
-        failures, cells = _search(session, options, crew) if session.study.search else ({}, [])
-        design = _with_cells(session, cells)
-        refuse_changes(session.folder, pairs_of(session.folder, design))
+    folder = session.folder
+    with hold(folder), _Crew(session, options, console) as crew:
+        search = open_search(session, options.only)
+        searched = [arm.name for arm in session.study.arms if arm.search]
+        refuse_changes(folder, pairs_of(folder, design_with(session, search), searched))
         _write_study(session)
-        write_csv(session.folder / "cells.csv", *design.cells_table())
-        _reopen(session.folder, design)
+        failures = _search(session, search, options, crew) if search else {}
+        design = design_with(session, search)
+        if former := former_finalists(folder, design, searched):
+            told = (
+                f"runs of former finalists that are kept in runs/, no longer shown: {len(former)}"
+            )
+            console.print(told, highlight=False, markup=False, soft_wrap=True)
+        write_csv(folder / "cells.csv", *design.cells_table())
+        _reopen(folder, design)
         if not design.runs:  # every arm is searched, and none has a finalist
             return failures
-        store = Store(_url(session, options), session.study.name, design, session.folder)
-        agenda = Ablation(design, session.folder, store, session.study, options.only)
+        store = Store(_url(session, options), session.study.name, design, folder)
+        agenda = Ablation(design, folder, store, session.study, options.only)
         return failures | agenda.failures | crew.compute(agenda)
 
 
-def _search(session: Session, options: Options, crew: "_Crew") -> tuple[dict[str, str], list[Cell]]:
-    """Do what is left of the searches; give what failed and the cells that they found."""
-    study, folder = session.study, session.folder
-    url, retries = _url(session, options), study.resources.retries
-    if not (folder / TRIALS).exists():  # by what is in it, later starts hold the study file
-        _write_study(session)
-    search = Search(study, session.data, folder, url, retries, options.only)
-    _write_study(session)
-    if not (folder / "cells.csv").exists():
-        write_csv(folder / "cells.csv", *session.design.cells_table())
+def open_search(session: Session, only: Sequence[str] = ()) -> Search | None:
+    """The searches of a study as far as they are; None for an ablation. Nothing is written.
+
+    Raises:
+        StudyError: what was tried so far is not what the study file now says.
+        DataError: trials.csv is damaged.
+    """
+    if session.study.search is None:
+        return None
+    return Search(session.study, session.data, session.folder, only)
+
+
+def design_with(session: Session, search: Search | None) -> Design:
+    """The study's design with the cells found so far, in the order of the arms."""
+    found = search.finalists() if search else []
+    if not found:
+        return session.design
+    order = [arm.name for arm in session.study.arms]
+    cells = sorted([*session.design.cells, *found], key=lambda cell: order.index(cell.arm))
+    return build_design(session.study, cells, session.data)
+
+
+def _search(session: Session, search: Search, options: Options, crew: "_Crew") -> dict[str, str]:
+    """Do what is left of the searches; give what failed."""
+    if not (session.folder / "cells.csv").exists():
+        write_csv(session.folder / "cells.csv", *session.design.cells_table())
+    search.open(_url(session, options))
     failures = crew.compute(search)
-    write_csv(folder / "importances.csv", importance.COLUMNS, search.importances())
-    return search.failures | failures, search.finalists()
+    rows = search.importances()
+    write_csv(session.folder / "importances.csv", importance.COLUMNS, rows)
+    return search.failures | failures
 
 
 class _Crew:
@@ -132,14 +160,15 @@ class _Crew:
 
     def compute(self, agenda: Agenda) -> dict[str, str]:
         """Drive an agenda to its end; give what failed."""
-        missing = agenda.work.total - agenda.work.done
-        if not missing:
+        if not agenda.work.left:
             return {}
         study, folder = self._session.study, self._session.folder
         trackers = open_trackers(self._options.trackers, folder, study.name)
         if self._executor is None:
             make = EXECUTORS[self._options.executor]
-            slots = None if study.search else missing  # finalists come after the last trial
+            slots = (
+                None if study.search else agenda.work.left
+            )  # finalists come after the last trial
             self._executor = make(self._options.places[:slots], study.resources, folder)
             self._open.callback(self._executor.close)
         console = self._console
@@ -152,15 +181,6 @@ class _Crew:
             ).run()
         finally:
             listeners.close()
-
-
-def _with_cells(session: Session, cells: list[Cell]) -> Design:
-    """The study's design with the cells that a search has found, in the order of the arms."""
-    if not cells:
-        return session.design
-    order = [arm.name for arm in session.study.arms]
-    both = sorted([*session.design.cells, *cells], key=lambda cell: order.index(cell.arm))
-    return build_design(session.study, both, session.data)
 
 
 def _url(session: Session, options: Options) -> str:

@@ -1,13 +1,16 @@
 """What a study's plan and status say: one table of runs, from files alone."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mtlbench.errors import StudyError
-from mtlbench.records import RunFolder
+from mtlbench.errors import DataError, StudyError
+from mtlbench.records import RunFolder, read_csv
+
+CELLS = ("cell", "arm", "seed", "fold", "hash", "starts_from", "steps")
+TRIALS = ("arm", "trial", "state", "runs")
+"""Columns that every cells.csv and trials.csv has; between them are keys and objectives."""
 
 
 def plan(rows: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
@@ -42,23 +45,45 @@ def status(folder: Path) -> dict[str, Any]:
 
     Raises:
         StudyError: the folder holds no study.
+        DataError: its cells.csv or trials.csv is damaged.
+    """
+    if not (folder / "cells.csv").is_file():
+        raise StudyError(f"{folder}: must be the results folder of a study, with a cells.csv")
+    return plan(read_cells(folder), folder)
+
+
+def read_cells(folder: Path) -> list[dict[str, str]]:
+    """The rows of cells.csv; none where there is no such file.
+
+    Raises:
+        DataError: it is damaged.
     """
     path = folder / "cells.csv"
-    if not path.is_file():
-        raise StudyError(f"{folder}: must be the results folder of a study, with a cells.csv")
-    with path.open(encoding="utf-8", newline="") as stream:
-        return plan(csv.DictReader(stream), folder)
+    try:
+        rows = read_csv(path, CELLS) if path.is_file() else []
+        for line, row in enumerate(rows, start=2):
+            if not (row["seed"].isdecimal() and row["steps"].isdecimal()):
+                raise DataError(f"{path}: line {line}: seed and steps must be whole numbers")
+    except DataError as error:
+        raise DataError(f"{error}; delete the file, and `study run` makes it again") from None
+    return rows
+
+
+def read_trials(folder: Path) -> list[dict[str, str]]:
+    """The rows of trials.csv; none where there is no such file.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    path = folder / "trials.csv"
+    return read_csv(path, TRIALS) if path.is_file() else []
 
 
 def count_trials(folder: Path) -> dict[str, dict[str, int]]:
     """Of each arm that is searched, its trials by state; empty where nothing is searched."""
-    path = folder / "trials.csv"
-    if not path.is_file():
-        return {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        counts: dict[str, Counter[str]] = {}
-        for row in csv.DictReader(stream):
-            counts.setdefault(row["arm"], Counter())[row["state"]] += 1
+    counts: dict[str, Counter[str]] = {}
+    for row in read_trials(folder):
+        counts.setdefault(row["arm"], Counter())[row["state"]] += 1
     return {arm: dict(states) for arm, states in counts.items()}
 
 

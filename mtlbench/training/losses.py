@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mtlbench.config import CLASSES, LossConfig
 from mtlbench.data.resident import Batch
-from mtlbench.training.tail import cross_entropy, one_hot
+from mtlbench.training.tail import ROWS, cross_entropy, square_sums
 
 Floats = NDArray[np.float64]
 SegmentationLoss = Callable[[Tensor, Batch, Tensor], Tensor]
@@ -52,11 +52,10 @@ def weighted_cross_entropy(
 def pixel_weight(batch: Batch, weight_K: Tensor) -> Tensor:
     """Σ w over the pixels that count: those of cases with a mask, but for ignored ones."""
     pixels_BK = torch.zeros(
-        len(batch.mask_BHW), len(weight_K), dtype=torch.int32, device=weight_K.device
+        len(batch.mask_BHW), len(weight_K), dtype=torch.int64, device=weight_K.device
     )
-    for mask_BRW in torch.split(batch.mask_BHW, 255, dim=1):  # rows, so that uint8 holds their sums
-        column_BKW = one_hot(mask_BRW, len(weight_K)).sum(dim=2, dtype=torch.uint8)
-        pixels_BK += column_BKW.sum(dim=2, dtype=torch.int32)
+    for mask_BRW in torch.split(batch.mask_BHW, 8 * ROWS, dim=1):
+        pixels_BK += square_sums(mask_BRW, len(weight_K), stride=8).sum(dim=(2, 3))
     pixels_K = (pixels_BK * batch.has_mask_B[:, None]).sum(dim=0)
     return (pixels_K.double() * weight_K).sum().float()
 

@@ -146,12 +146,12 @@ def _target(mask_BHW: Tensor, weight_BK: Tensor, band: Band, stride: int) -> Ten
     rows = slice(band.rows.start * stride, band.rows.stop * stride)
     mask_BRW, classes = mask_BHW[:, rows], weight_BK.shape[1]
     pixels_BKRW = (
-        one_hot(mask_BRW, classes) if stride == 1 else _square_sums(mask_BRW, classes, stride)
+        one_hot(mask_BRW, classes) if stride == 1 else square_sums(mask_BRW, classes, stride)
     )
     return pixels_BKRW * weight_BK[:, :, None, None]
 
 
-def _square_sums(mask_BRW: Tensor, classes: int, stride: int) -> Tensor:
+def square_sums(mask_BRW: Tensor, classes: int, stride: int) -> Tensor:
     """Pixels of each class in each square of `stride` (4 or 8) a side, BKrw.
 
     The bytes of a word are added at once, first those of several words, then, by a product with

@@ -62,8 +62,8 @@ def test_a_batch_is_the_standardised_image_and_its_annotations(prepared, split):
 
 
 def ways(prepared):
-    image_NHW = torch.from_numpy(prepared.images.view(f"i{prepared.images.itemsize}").copy())
-    image_NHW = image_NHW.view(torch.uint8) if prepared.images.itemsize == 1 else image_NHW
+    images = prepared.images.copy()
+    image_NHW = torch.from_numpy(images.view(np.int16) if images.dtype == np.uint16 else images)
     mask_NHW = torch.from_numpy(prepared.masks.copy())
     return {
         "resident": ResidentGather(image_NHW, mask_NHW),

@@ -240,6 +240,46 @@ def write_sweep_study(folder, seeds=(0, 1), choose='choose = "val.auc"'):
     return folder
 
 
+SPACE = """search = { "loss.lambda" = { low = 0.05, high = 0.95 }, "optim.lr" = { low = 1e-5, \
+high = 0.1, log = true }, "optim.weight_decay" = { low = 1e-4, high = 1e-2, log = true }, \
+"loss.class_weights" = ["none", "inverse", "median-frequency"] }
+""".replace("\\\n", "")
+SEARCH = """[search]
+trials = 12
+finalists = 4
+pruner = "median"
+objective = ["val.auc", "val.dice_lesions"]
+[compare]
+"""
+
+
+def write_search_study(folder):
+    """The sweep, as if its four cells of `joint` were finalists of a search of twelve trials."""
+    write_sweep_study(folder)
+    toml = (folder / "study.toml").read_text().replace('name = "', 'kind = "search"\nname = "', 1)
+    toml = toml.replace("[compare]\n", SEARCH, 1)
+    (folder / "study.toml").write_text(toml[: toml.index("vary = ")] + SPACE)
+    rng = np.random.default_rng(0)
+    trials = pd.DataFrame({"arm": "joint", "trial": range(12), "state": "complete"})
+    trials["loss.lambda"] = rng.uniform(0.05, 0.95, 12)
+    trials["optim.lr"] = np.geomspace(1e-5, 0.09, 12)
+    trials["optim.weight_decay"] = np.geomspace(2e-4, 8e-3, 12)
+    trials["loss.class_weights"] = rng.choice(["none", "inverse", "median-frequency"], 12)
+    trials[["val.auc", "val.dice_lesions"]] = rng.uniform(0.6, 0.9, (12, 2))
+    trials.loc[6, "state"] = "pruned"
+    trials.loc[6, ["val.auc", "val.dice_lesions"]] = np.nan
+    trials.assign(runs="x").to_csv(folder / "trials.csv", index=False)
+    cells = pd.read_csv(folder / "cells.csv", dtype=str, keep_default_na=False)
+    keys = ["loss.lambda", "optim.lr", "optim.weight_decay", "loss.class_weights"]
+    for trial, value in {2: "0.1", 5: "0.3", 7: "0.5", 11: "0.9"}.items():
+        rows = cells["loss.lambda"] == value
+        cells.loc[rows, "cell"] = f"joint [trial {trial}]"
+        cells.loc[rows, keys] = trials.loc[trial, keys].astype(str).to_list()
+    columns = ["cell", "arm", *keys, "seed", "fold", "hash", "starts_from", "steps"]
+    cells.fillna("")[columns].to_csv(folder / "cells.csv", index=False)
+    return folder
+
+
 def write_named_study(folder, value):
     """One arm at two points of a key that holds free text: a name, and `value`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -261,10 +301,11 @@ def write_named_study(folder, value):
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory) -> Path:
-    """Both studies, written once."""
+    """The studies, written once."""
     folder = tmp_path_factory.mktemp("written")
     write_arms_study(folder / "arms")
     write_sweep_study(folder / "sweep")
+    write_search_study(folder / "search")
     return folder
 
 
@@ -276,6 +317,11 @@ def arms_study(written, tmp_path) -> Path:
 @pytest.fixture
 def sweep_study(written, tmp_path) -> Path:
     return shutil.copytree(written / "sweep", tmp_path / "sweep")
+
+
+@pytest.fixture
+def search_study(written, tmp_path) -> Path:
+    return shutil.copytree(written / "search", tmp_path / "search")
 
 
 @pytest.fixture

@@ -102,3 +102,23 @@ def test_a_lacking_column_is_named(arms_study):
 def test_short_keys():
     assert short_key("loss.lambda") == "λ"
     assert short_key("model.backbone") == "backbone"
+
+
+@pytest.mark.parametrize("name", ["cells.csv", "trials.csv"])
+def test_a_torn_table_is_named_with_its_line(search_study, name):
+    path = search_study / name
+    lines = path.read_text().splitlines()[:3]
+    path.write_text("\n".join([*lines, lines[-1][:5]]))
+    with pytest.raises(DataError, match=rf"{name}: line 4 must have the \d+ fields of the header"):
+        read_study(search_study)
+
+
+def test_cells_of_the_same_runs_name_the_first_of_them(arms_study):
+    path = arms_study / "cells.csv"
+    cells = pd.read_csv(path, dtype=str, keep_default_na=False)
+    twin = cells[cells["arm"] == "joint"].assign(cell="more", arm="joint")
+    pd.concat([cells, twin]).to_csv(path, index=False)
+    same = read_study(arms_study).same_runs
+    assert same == {name: name for name in ("cls", "seg", "sequential", "joint")} | {
+        "more": "joint"
+    }

@@ -148,6 +148,24 @@ def test_a_searchs_own_values_are_shown_instead(sweep_study, no_figures):
     assert "F test" not in page
 
 
+def test_pruned_trials_are_said_to_be_left_out_and_what_that_does(search_study, no_figures):
+    (search_study / "importances.csv").write_text(SEARCH)
+    study = read_study(search_study)
+    (drawn,) = figure.draw(study)
+    notes = importance_table(study, importances(study)).notes
+    for told in (drawn.caption, notes[-1]):
+        assert "left out (joint: 1 of 12)" in told
+        assert "a key that makes a trial poor counts for less than it matters" in told
+
+
+def test_a_search_without_pruning_leaves_nothing_out(search_study):
+    path = search_study / "trials.csv"
+    path.write_text(path.read_text().replace("pruned", "failed"))
+    (search_study / "importances.csv").write_text(SEARCH)
+    study = read_study(search_study)
+    assert "left out" not in "".join(importance_table(study, importances(study)).notes)
+
+
 @pytest.mark.parametrize("wrong", ["a,b\n", SEARCH.replace("0.62", "much"), "\x00"])
 def test_a_bad_file_of_a_search_is_one_line_with_its_path(sweep_study, wrong):
     (sweep_study / "importances.csv").write_text(wrong)
@@ -180,4 +198,4 @@ def test_bars_are_the_shares_and_hollow_where_p_is_large(sweep_study):
     assert min(text.get_fontsize() for text in texts) >= 7
     assert [tick.get_text() for tick in axis.get_yticklabels()] == ["λ", "seed"]
     assert "ω², one-way ANOVA" in drawn.caption
-    assert importance_table(table).blocks[0].title == "AUC of joint"
+    assert importance_table(study, table).blocks[0].title == "AUC of joint"

@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -98,6 +99,24 @@ def test_many_cells_have_no_matrix(sweep_study, monkeypatch):
     assert len(drawn.figure.axes) == 2
     assert "In the CSV" in drawn.caption
     assert (drawn.data["kind"] == "dominance").sum() == 12
+
+
+def test_names_beside_points_stay_in_their_panel(written):
+    """With four keys a finalist's values would be written across the next panel."""
+    _, _, drawn = draw(written / "search")
+    near, names = drawn.figure.axes[1:]
+    beside = [text for text in near.texts if text.get_text()]
+    assert "trial 7" in [text.get_text() for text in beside]
+    others = names.get_tightbbox()
+    for text in beside:
+        box = text.get_window_extent()
+        assert box.x1 <= near.get_window_extent().x1
+        assert not box.overlaps(others)
+    rows = [label.get_window_extent() for label in names.get_yticklabels()]
+    assert all(a.y0 > b.y1 for a, b in itertools.pairwise(rows))
+    assert [label.get_text() for label in names.get_yticklabels()] == [
+        "trial 2", "trial 5", "trial 7", "trial 11",
+    ]  # fmt: skip
 
 
 def test_arms_of_one_task_have_no_plane(written):

@@ -1,64 +1,89 @@
-import shutil
+import itertools
+import json
 
 import pandas as pd
 import pytest
 
 from mtlbench.report import build
-from mtlbench.report.collect import short_value
-
-SEARCH = """[search]
-trials = 4
-objective = ["val.auc", "val.dice_lesions"]
-[compare]
-choose = "val.auc"
-"""
+from mtlbench.report.collect import read_study, short_value
+from mtlbench.report.figures import trials
+from mtlbench.report.figures.style import styled
 
 
-@pytest.fixture
-def searched(arms_study, tmp_path):
-    """The fake study of four arms, with `joint` as the finalist of a search of four trials."""
-    folder = tmp_path / "searched"
-    shutil.copytree(arms_study, folder)
-    toml = (folder / "study.toml").read_text()
-    toml = toml.replace('name = "', 'kind = "search"\nname = "', 1)
-    toml = toml.replace("[compare]\n", SEARCH, 1)
-    space = '{ "optim.lr" = { low = 1e-4, high = 1.0, log = true }, "model.backbone" = ["a", "b"] }'
-    old = 'set = { strategy = "joint" }'
-    assert old in toml
-    (folder / "study.toml").write_text(toml.replace(old, f"{old}\nsearch = {space}"))
-    cells = (folder / "cells.csv").read_text()
-    (folder / "cells.csv").write_text(cells.replace("joint,joint", "joint [trial 1],joint"))
-    trials = pd.DataFrame(
-        {
-            "arm": "joint",
-            "trial": range(4),
-            "state": ["complete", "complete", "pruned", "complete"],
-            "optim.lr": [0.001, 0.0123456789, 0.5, 0.1],
-            "model.backbone": ["a", "b", "a", "a"],
-            "val.auc": [0.7, 0.9, None, 0.6],
-            "val.dice_lesions": [0.2, 0.1, None, 0.3],
-        }
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize(("metric", "name"), [("auc", "AUC"), ("dice_lesions", "Lesion Dice")])
+def test_luck_and_optimism_of_a_search_are_of_one_configuration(search_study, metric, name):
+    report = build(search_study)
+    text = (report / "table.md").read_text().replace("\\", "")
+    assert (
+        "joint: 12 configurations were searched on validation data (11 complete, 1 pruned)" in text
     )
-    trials.to_csv(folder / "trials.csv", index=False)
-    return folder
+
+    cells = pd.read_csv(search_study / "cells.csv").query("arm == 'joint'")
+    records = [search_study / "runs" / name / "record.json" for name in cells["hash"]]
+    found = [json.loads(path.read_text())["validation"] for path in records]
+    again = cells.assign(auc=[v["auc"] for v in found], value=[v[metric] for v in found])
+    again = again.groupby("cell")[["auc", "value"]].mean()
+    cell = again["auc"].idxmax()
+    tried = pd.read_csv(search_study / "trials.csv").set_index("trial")[f"val.{metric}"]
+    estimates = pd.read_csv(report / "estimates.csv").set_index(["cell", "metric"])["value"]
+    of_trial = tried[int(cell.removeprefix("joint [trial ").removesuffix("]"))]
+    assert of_trial < tried.max(), "else the best trial's value could stand for it"
+    fresh, test = again.loc[cell, "value"], estimates[cell, metric]
+
+    def signed(value):
+        return f"{100 * value:+.1f}".replace("-", "−")
+
+    assert (
+        f"{name} of {cell}: {100 * of_trial:.1f} in the search, {100 * fresh:.1f} with fresh seeds "
+        f"on the same validation patients (the search’s luck: {signed(of_trial - fresh)} points), "
+        f"{100 * test:.1f} on the test patients (optimism: {signed(fresh - test)} points)."
+    ) in text
+    table = text.split("## Optimism")[1].split(f"### {name}\n")[1]
+    row = next(line for line in table.splitlines() if line.startswith(f"| {cell}"))
+    assert row.split("|")[4].strip() == signed(fresh - test)
 
 
-def test_the_report_says_what_was_searched_and_how_optimistic_it_was(searched):
-    report = build(searched)
-    text = (report / "table.md").read_text()
-    said = "joint: 4 configurations were searched on validation data (3 complete, 1 pruned)"
-    assert said in text
-    auc = pd.read_csv(report / "estimates.csv").query("cell == 'joint [trial 1]' & metric == 'auc'")
-    test = 100 * auc["value"].item()
-    assert f"the best trial’s val.auc is 90.0, the finalist’s test value {test:.1f}" in text
-    assert f"{abs(90 - test):.1f} points)" in text
-    assert (report / "figures" / "trials_joint.svg").is_file()
-    assert not list((report / "figures").glob("sweep*"))
+@pytest.mark.usefixtures("no_figures")
+def test_a_finalist_has_one_name_and_its_values_are_told_once(search_study):
+    report = build(search_study)
+    text = (report / "table.md").read_text().replace("\\", "")
+    assert "| joint [trial 7]" in text
+    assert "joint [λ" not in text
+    assert text.count("joint [trial 7] (λ=") == 2, "in the notes of both tables"
+
+
+def test_numbers_below_a_logarithmic_axis_do_not_touch(search_study):
+    with styled():
+        (drawn,) = trials.draw(read_study(search_study))
+        drawn.figure.draw_without_rendering()
+    logarithmic = [axis for axis in drawn.figure.axes if axis.get_xscale() == "log"]
+    assert len(logarithmic) >= 4, "two keys under two objectives"
+    for axis in logarithmic:
+        low, high = axis.get_xlim()
+        labels = [
+            label.get_window_extent()
+            for label in axis.get_xticklabels()
+            if label.get_text() and low <= label.get_position()[0] <= high
+        ]
+        assert len(labels) >= 2
+        assert all(a.x1 < b.x0 for a, b in itertools.pairwise(labels))
+
+
+def test_finalists_are_the_filled_points(search_study):
+    (drawn,) = trials.draw(read_study(search_study))
+    assert set(drawn.data.loc[drawn.data["finalist"], "trial"]) == {"2", "5", "7", "11"}
 
 
 def test_an_ablation_has_nothing_of_it(arms_report):
     assert "searched" not in (arms_report / "table.md").read_text()
     assert not list((arms_report / "figures").glob("trials*"))
+
+
+def test_a_search_has_a_figure_of_its_trials_and_none_of_a_sweep(search_study):
+    figures = build(search_study, images=False) / "figures"
+    assert (figures / "trials_joint.svg").is_file()
+    assert not list(figures.glob("sweep*"))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import pytest
 from mtlbench.config import load_study
 from mtlbench.records import RunFolder, write_csv
 from mtlbench.study import cost
-from mtlbench.study.cells import expand
+from mtlbench.study.cells import Cell, expand, resolve
 from mtlbench.study.data import load_data
 from mtlbench.study.design import build_design
 
@@ -28,10 +28,15 @@ def estimated(study_file, tmp_path, monkeypatch):
     """
     monkeypatch.setattr(cost, "step_s", lambda config, size, cases, device: STEP_S)
 
-    def estimate(*replacements):
+    def estimate(*replacements, found=0):
         study = load_study(study_file(*replacements))
         data = load_data(study, {})
-        design = build_design(study, expand(study), data)
+        arm = study.arms[-1]
+        finalists = [
+            Cell(arm.name, {}, resolve(study, arm, {"optim.batch_size": 8, "optim.lr": lr}), trial)
+            for trial, lr in enumerate([0.1, 0.2][:found])
+        ]
+        design = build_design(study, [*expand(study), *finalists], data)
         seconds = cost.estimate_s(study, data, design, tmp_path / "results", "cpu")
         train, val = ((data.cases["split"] == name).sum() for name in ("train", "val"))
         steps_s = 2 * (train // 8) * 8 * 0.02
@@ -57,17 +62,26 @@ def test_a_search_is_its_trials_and_finalists_at_the_middle_of_its_space(estimat
     trials, finalists, others = 5 * 2, 2 * 2, 3 * 2
     assert seconds == pytest.approx((trials + finalists + others) * own_s)
 
-    states = ["complete", "pruned", "running"]
-    rows = [{"arm": "joint", "state": state} for state in states]
-    write_csv(tmp_path / "results" / "trials.csv", ["arm", "state"], rows)
+    write_trials(tmp_path, ["complete", "pruned", "running"])
     assert estimated(*SEARCHED)[0] == pytest.approx((3 * 2 + finalists + others) * own_s)
 
-    states = ["complete"] * 5
-    rows = [{"arm": "joint", "state": state} for state in states]
-    write_csv(tmp_path / "results" / "trials.csv", ["arm", "state"], rows)
-    cells = [{"arm": "joint", "hash": "a"}, {"arm": "joint", "hash": "b"}]
-    write_csv(tmp_path / "results" / "cells.csv", ["arm", "hash"], cells)
-    done = RunFolder(tmp_path / "results" / "runs" / "a")
+    write_trials(tmp_path, ["complete"] * 4)  # the last one may become one of the two finalists
+    assert estimated(*SEARCHED)[0] == pytest.approx((2 + 2 + others) * own_s)
+
+
+def test_of_a_search_that_is_done_the_finalists_that_are_known_are_left(estimated, tmp_path):
+    write_trials(tmp_path, ["complete"] * 5)
+    seconds, own_s, design = estimated(*SEARCHED, found=2)
+    names = [row.run.hash for row in design.rows if row.cell.trial is not None]
+    assert len(names) == 4
+    assert seconds == pytest.approx((4 + 3 * 2) * own_s)
+    done = RunFolder(tmp_path / "results" / "runs" / names[0])
     done.path.mkdir(parents=True)
-    done.write_record({"state": "complete", "files": {}})
-    assert estimated(*SEARCHED)[0] == pytest.approx((finalists - 1 + others) * own_s)
+    record = {"state": "complete", "files": {}, "wall_s": own_s, "steps": design.rows[0].run.steps}
+    done.write_record(record)
+    assert estimated(*SEARCHED, found=2)[0] == pytest.approx((3 + 3 * 2) * own_s)
+
+
+def write_trials(folder, states):
+    rows = [{"arm": "joint", "trial": n, "state": state} for n, state in enumerate(states)]
+    write_csv(folder / "results" / "trials.csv", ["arm", "trial", "state", "runs"], rows)

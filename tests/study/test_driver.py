@@ -100,6 +100,16 @@ class Silence:
         return lambda *args: None
 
 
+class Works(Silence):
+    """Keeps how much there was to do at each end of a run."""
+
+    def __init__(self):
+        self.seen = []
+
+    def ended(self, run, state, work):
+        self.seen.append((work.done, work.total, work.failed))
+
+
 class Notes(Silence):
     """Keeps the lines."""
 
@@ -221,3 +231,15 @@ def test_a_run_that_another_process_computes_is_waited_for(tmp_path, design_of, 
     assert run(tmp_path, design, executor, Finishing()) == {}
     assert first not in executor.submitted
     assert len(executor.submitted) == len(design.runs) - 1
+
+
+def test_runs_that_failed_count_among_all(tmp_path, design_of):
+    design = design_of()
+    last = list(design.runs)[-1]
+    start = design.runs[last].starts_from
+    executor = FakeExecutor(1, {start: ["DivergedError: nan"]})
+    progress = Works()
+    run(tmp_path, design, executor, progress=progress)
+    done, total, failed = progress.seen[-1]
+    assert (done, total, failed) == (len(design.runs) - 2, len(design.runs), 2)
+    assert {total for _, total, _ in progress.seen} == {len(design.runs)}

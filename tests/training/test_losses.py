@@ -70,7 +70,7 @@ def test_without_annotations_the_losses_are_zero_and_finite():
     assert classification_count(empty) == pixel_weight(empty, torch.ones(5)) == 0
 
 
-def test_pixel_weight_counts_more_rows_than_a_byte_holds():
+def test_pixel_weight_counts_images_of_any_size():
     mask_BHW = torch.randint(0, 5, (2, 600, 3), generator=torch.Generator().manual_seed(2)).byte()
     mask_BHW[:, :400, 0] = 2
     mask_BHW[0, 500:, 1] = 255

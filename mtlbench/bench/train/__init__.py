@@ -75,7 +75,7 @@ def _settings(
 
 def _real_rows(setting: Setting, peers: bool) -> list[Row]:
     """Of real steps: speed, parts, and the whole system beside Lightning's."""
-    steps, warm = (60, 20) if setting.on_gpu else (4, 1)
+    steps, warm = (60, 20) if setting.on_gpu else (5, 1)
     cases = setting.batch_size * (steps + EVALUATED)
     with tempfile.TemporaryDirectory() as scratch:
         prepared = stand_in(Path(scratch), setting.size, cases)

@@ -25,7 +25,7 @@ from mtlbench.data.prepared import Prepared
 
 CASES = 96
 BATCH = 16
-ROUNDS = 5
+ROUNDS = 9
 WORKERS = 2
 Array = NDArray[Any]
 

@@ -93,7 +93,7 @@ def pipeline_rows(setting: Setting, prepared: Prepared, cohort: Metered) -> list
         ours, theirs = in_turn(works, ROUNDS, by=lambda work: float(work()))
         return quotient(theirs, ours)
 
-    what = f"images a second of {setting}, against Lightning with {workers} workers over PNG files"
+    what = f"images a second of train(), against Lightning with {workers} workers over PNG files"
     return [
         Row("lightning_system", what, attempt("lightning_system", times_as_fast), "ratio",
             BAR if setting.on_gpu else None, "higher"),

@@ -3,6 +3,7 @@
 N = cases, B = batch, H W = image size.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,16 +145,17 @@ def stand_in(folder: Path, size: tuple[int, int], count: int) -> Prepared:
 
 
 class Metered(Cohort):
-    """A cohort that reads a gauge after an epoch's first steps and after its last.
+    """A cohort that reads a gauge after an epoch's first steps and after its last step but one.
 
     So what is read is of whole steps of a loop, with fetching their batches, and of nothing else:
-    neither setting up nor the end of an epoch.
+    neither setting up nor the end of an epoch. (A loop that knows the number of batches does not
+    ask for one more, so after the last step nothing is heard of it.)
     """
 
     def __init__(
         self, prepared: Prepared, device: torch.device, batch_size: int, steps: int, warm: int = 1
     ) -> None:
-        """`steps` batches an epoch, `warm` of them before the gauge is read for the first time.
+        """`steps` batches an epoch, `warm` (at most `steps` - 2) before the gauge is first read.
 
         The cases left over are for validation.
         """
@@ -161,7 +163,7 @@ class Metered(Cohort):
         split_N = pd.Series(["train"] * n_train + ["val"] * (len(prepared.cases) - n_train))
         super().__init__(prepared, split_N, device)
         self.read: Callable[[], float] = lambda: 0.0
-        self.per_step = 0.0
+        self.per_step = math.nan
         self._batch_size, self._warm = batch_size, warm
         self._ready: list[Batch] = []
 
@@ -175,12 +177,13 @@ class Metered(Cohort):
     ) -> Iterator[Batch]:
         """See `Cohort`; sets `per_step`, the mean of what a step adds to the gauge."""
         made = super().train_batches(epoch, seed, batch_size, config, steps)
-        start = 0.0
+        self.per_step, start, last = math.nan, 0.0, len(steps) - 1
         for number, batch in enumerate(self._ready or made, start=1):
             yield batch
             if number == self._warm:
                 start = self.read()
-        self.per_step = (self.read() - start) / (number - self._warm)
+            elif number == last:
+                self.per_step = (self.read() - start) / (last - self._warm)
 
     def __len__(self) -> int:
         """Training batches of an epoch."""

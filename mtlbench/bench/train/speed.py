@@ -30,7 +30,7 @@ def speed_rows(setting: Setting, cohort: Metered) -> list[Row]:
     }
     best = max(found, key=lambda name: found[name] or 0.0)
     return [
-        Row("speed", f"images a second of train(): {setting}, {best}", found[best], "images/s",
+        Row("speed", f"images a second of train(), {best}", found[best], "images/s",
             _bar(setting), "higher"),
         *(
             Row(f"speed_{name}", f"the same, {name}", found.get(name), "images/s", None, "higher")

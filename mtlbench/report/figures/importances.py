@@ -16,7 +16,7 @@ from mtlbench.report.figures.style import (
     rows_height,
     wrapped,
 )
-from mtlbench.report.importance import factor_label, importances, metric_label
+from mtlbench.report.importance import factor_label, importances, left_out, metric_label
 from mtlbench.report.text import absent, percent
 
 BAR = 0.6
@@ -51,7 +51,7 @@ def draw(study: Study) -> Iterator[Drawn]:
         figure,
         rows[["metric", "arm", "factor", "importance", "p"]],
         "Share of the validation metrics’ variance over runs that each factor accounts for "
-        f"({'; '.join(rows['method'].unique())}).{hollow}",
+        f"({'; '.join(rows['method'].unique())}).{hollow} {left_out(study, rows)}".rstrip(),
         f"Bars of {len(places)} factors for {', '.join(map(metric_label, metrics))}",
     )
 

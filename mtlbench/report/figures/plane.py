@@ -22,6 +22,7 @@ from mtlbench.report.figures.style import (
     letters,
     place_legend,
     widen,
+    wrapped,
 )
 from mtlbench.report.notes import seeds_caption, span
 from mtlbench.report.numbers import Numbers
@@ -33,6 +34,8 @@ MOST_RESAMPLES = 2000
 """Of the patients: a probability then has a standard error of 1.1 points at most."""
 MARGIN = 0.14
 """Around what a panel shows, as a fraction of what it spans."""
+LINE = 14
+"""Characters of a line beside a point: half a panel."""
 
 Row = dict[str, Any]
 
@@ -147,33 +150,52 @@ def _far(axis: Axes, plane: _Plane) -> None:
 def _legend(plane: _Plane, cell: Cell) -> str:
     if sum(cell.arm == other.arm for other in plane.cells) == 1:
         return cell.label
-    where = "points" if len(cell.values) == 1 else "front"
-    return f"{cell.arm} ({', '.join(map(short_key, cell.values))} beside the {where})"
+    where = "points" if _is_curve(plane, cell.arm) else "front"
+    what = "trial" if cell.is_found else ", ".join(map(short_key, cell.values))
+    return f"{cell.arm} ({what} beside the {where})"
+
+
+def _is_curve(plane: _Plane, arm: str) -> bool:
+    """Whether the arm's cells are several values of one key, and no search's finds."""
+    cells = [cell for cell in plane.cells if cell.arm == arm]
+    return len(cells) > 1 and all(len(cell.values) == 1 and not cell.is_found for cell in cells)
 
 
 def _near(axis: Axes, plane: _Plane) -> None:
     """Points, their seeds, the cells of a swept arm joined in the order of the value."""
-    for arm in dict.fromkeys(cell.arm for cell in plane.cells):
-        cells = sorted((cell for cell in plane.cells if cell.arm == arm), key=_order)
+    arms = {
+        arm: sorted((cell for cell in plane.cells if cell.arm == arm), key=_order)
+        for arm in dict.fromkeys(cell.arm for cell in plane.cells)
+    }
+    for arm, cells in arms.items():
         names, colour = [cell.name for cell in cells], plane.palette[arm]
-        joined = len(cells) > 1 and all(len(cell.values) == 1 for cell in cells)
         x, y = zip(*(_at(plane.points[name]) for name in names), strict=True)
-        axis.plot(x, y, "-o" if joined else "o", color=colour, ms=4, lw=0.8)
+        axis.plot(x, y, "-o" if _is_curve(plane, arm) else "o", color=colour, ms=4, lw=0.8)
         ring: Row = {"mfc": "none", "mec": colour, "mew": 0.6, "ms": 2.6, "alpha": 0.7}
         for row in plane.seeds:
             if row["arm"] in names:
                 axis.plot(*_at(row), "o", **ring)
-        written = [
-            c for c in cells if joined or (len(cells) > 1 and plane.points[c.name]["on_front"])
-        ]
-        for i, cell in enumerate(written):
-            text = ", ".join(map(short_value, cell.values.values()))
-            _write(axis, _at(plane.points[cell.name]), text, colour, below=i % 2 == 1)
     axis.margins(MARGIN)
     widen(axis, "x", least=0)
     widen(axis, "y", least=0)
+    for cells in arms.values():
+        _write_cells(axis, plane, cells)
     _lines(axis, plane)
     _name(axis)
+
+
+def _write_cells(axis: Axes, plane: _Plane, cells: list[Cell]) -> None:
+    """Names of a curve's points, or of those of several that are on the front."""
+    middle = sum(axis.get_xlim()) / 2
+    curve = _is_curve(plane, cells[0].arm)
+    written = [
+        cell for cell in cells if curve or (len(cells) > 1 and plane.points[cell.name]["on_front"])
+    ]
+    for i, cell in enumerate(written):
+        at, values = _at(plane.points[cell.name]), ", ".join(map(short_value, cell.values.values()))
+        text = wrapped(cell.point if cell.is_found else values, LINE)
+        below, left = i % 2 == 1, not curve and at[0] > middle
+        _write(axis, at, text, plane.palette[cell.arm], below=below, left=left)
 
 
 def _at(row: Row) -> tuple[float, float]:

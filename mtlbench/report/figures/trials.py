@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,6 +14,8 @@ from mtlbench.report.importance import metric_label
 
 HEIGHT = 1.6
 """Of a row of panels, in inches."""
+COLUMNS, MOST_TICKS = 3, 4
+"""Of panels, and of decades on a logarithmic axis: numbers like 0.0001 have no room for more."""
 
 
 def draw(study: Study) -> Iterator[Drawn]:
@@ -25,8 +28,8 @@ def draw(study: Study) -> Iterator[Drawn]:
         complete = trials[trials["state"] == "complete"]
         if arm.search and not complete.empty:
             finalists = {cell.name for cell in study.of_arm(arm.name)}
-            names = arm.name + " [trial " + complete["trial"] + "]"
-            yield _figure(arm.name, list(arm.search), objectives, complete, names.isin(finalists))
+            chosen = complete["cell"].isin(finalists)
+            yield _figure(arm.name, list(arm.search), objectives, complete, chosen)
 
 
 def _figure(
@@ -34,7 +37,7 @@ def _figure(
 ) -> Drawn:
     pairs = [(key, objective) for objective in objectives for key in keys]
     pairs += [tuple(objectives)] if len(objectives) > 1 else []  # type: ignore[list-item]
-    columns = min(4, len(pairs))
+    columns = min(COLUMNS, len(pairs))
     rows = -(-len(pairs) // columns)
     figure = Figure(figsize=(TWO_COLUMNS, 0.3 + HEIGHT * rows))
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -75,9 +78,11 @@ def _across(axis: Axes, column: pd.Series, key: str) -> pd.Series:
         return column.map(names.index)
     if key.startswith("val."):
         return 100 * values
-    if values.min() > 0 and values.max() / values.min() > 10:
+    decades = np.log10(values.max() / values.min()) if values.min() > 0 else 0
+    if decades > 1:
         axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        subs = (1.0, 3.0) if decades < 2 else (1.0,)
+        axis.xaxis.set_major_locator(LogLocator(subs=subs, numticks=MOST_TICKS))
         axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
     return values

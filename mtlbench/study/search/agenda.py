@@ -5,8 +5,8 @@ What is asked next, see `arm_search`. `trials.csv` says of every trial, before i
 what it tries; with the run folders it is all that the next start needs.
 """
 
-import csv
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from mtlbench.config import StudyConfig
@@ -20,6 +20,7 @@ from mtlbench.study.models import drop_models
 from mtlbench.study.search.arm import ArmSearch
 from mtlbench.study.search.finalists import choose_finalists, pareto_front
 from mtlbench.study.search.trial import Runs, Trial
+from mtlbench.study.status import read_trials
 from mtlbench.training.state import Row
 
 TRIALS = "trials.csv"
@@ -30,35 +31,33 @@ class Search:
     """All searches of a study."""
 
     def __init__(
-        self,
-        study: StudyConfig,
-        data: StudyData,
-        folder: Path,
-        url: str,
-        retries: int,
-        only: Collection[str] = (),
+        self, study: StudyConfig, data: StudyData, folder: Path, only: Collection[str] = ()
     ) -> None:
-        """Go on from trials.csv in `folder` (results/<study>), with the Optuna storage at `url`.
+        """Take over the trials of trials.csv in `folder` (results/<study>); nothing is written.
 
         `only` names the arms whose searches are wanted; none named: all.
 
         Raises:
             StudyError: what was tried so far is not what the study file now says.
+            DataError: trials.csv is damaged.
         """
         assert study.search is not None
         self._study, self._search, self._folder = study, study.search, folder
-        self._runs = Runs(folder, retries)
+        self._runs = Runs(folder, study.resources.retries)
         self._arms = [ArmSearch(study, arm, data, self._runs) for arm in study.arms if arm.search]
         self._wanted = [arm for arm in self._arms if not only or arm.arm.name in only]
         self._busy: set[str] = set()
         self._stopping: set[str] = set()
-        self.work = Work(0, self._search.trials * len(self._wanted), 0)
+        self.work = Work(0, 0, 0)
         self.failures: dict[str, str] = {}
         """Of earlier starts: runs that have been tried often enough; and, at any time, arms
         without a finalist."""
         self._restore()
+
+    def open(self, url: str) -> None:
+        """Go on, with the Optuna storage at `url`: ask for trials as far as the order allows."""
         for arm in self._arms:
-            arm.open(url, folder)
+            arm.open(url, self._folder)
         self._write()
         self._settle()
         self.failures |= self._runs.failures
@@ -106,12 +105,30 @@ class Search:
         return {}
 
     def finalists(self) -> list[Cell]:
-        """The cells that the searches have found, in the order of the arms: see `finalists.py`."""
+        """The cells that all searches have found so far, by arm: see `finalists.py`."""
         return [
             Cell(arm.arm.name, trial.params, trial.config, trial.number)
-            for arm in self._wanted
+            for arm in self._arms
             for trial in choose_finalists(arm.trials, self._search.finalists)
         ]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Of each arm its trials and those that have ended, its finalists and those found so far.
+
+        `runs_each` is how many runs a finalist is, earlier stages apart.
+        """
+        runs_each = len(self._study.seeds) * max(1, self._study.data.folds)
+        found = Counter(cell.arm for cell in self.finalists())
+        return {
+            arm.arm.name: {
+                "trials": arm.total,
+                "done": len(arm.trials) - len(arm.running),
+                "finalists": self._search.finalists,
+                "found": found[arm.arm.name],
+                "runs_each": runs_each,
+            }
+            for arm in self._arms
+        }
 
     def importances(self) -> list[Row]:
         """Which searched key mattered in each arm, for each objective."""
@@ -144,7 +161,8 @@ class Search:
         trials = [trial for arm in self._wanted for trial in arm.trials]
         running = [trial.steps(self._runs) for _, trial in self._running()]
         whole = [trial.chains[0][-1].steps * len(trial.chains) for trial in trials]
-        unasked = sum(max(0, arm.left) for arm in self._wanted)
+        unasked = sum(arm.left for arm in self._wanted)
+        self.work.total = sum(arm.total for arm in self._wanted)
         self.work.done = len(trials) - len(running)
         self.work.steps_left = sum(running) + unasked * sum(whole) // max(1, len(whole))
         if not running and not unasked:
@@ -181,7 +199,7 @@ class Search:
         """Take over the trials of trials.csv, unless the study has changed under them."""
         arms = {arm.arm.name: arm for arm in self._arms}
         pairs: list[Pair] = []
-        rows = list(_rows(self._folder / TRIALS))
+        rows = read_trials(self._folder)
         if rows:
             refuse_search_changes(self._folder, self._study)
         for row in rows:
@@ -194,12 +212,6 @@ class Search:
             now = [*runs.values(), *[None] * len(names)]
             pairs += [(label, name, run) for name, run in zip(names, now, strict=False)]
         refuse_changes(self._folder, pairs)
-
-
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    if path.is_file():
-        with path.open(encoding="utf-8", newline="") as stream:
-            yield from csv.DictReader(stream)
 
 
 def _place(run: Run) -> str:

@@ -84,9 +84,14 @@ class ArmSearch:
         return [trial for trial in self.trials if trial.state == "running"]
 
     @property
+    def total(self) -> int:
+        """Trials in all; what was tried stays where the study file now says fewer."""
+        return max(self._search.trials, len(self.trials))
+
+    @property
     def left(self) -> int:
         """Trials that have not been asked."""
-        return self._search.trials - len(self.trials)
+        return self.total - len(self.trials)
 
     def advance(self) -> bool:
         """Ask and tell as far as the order allows; return whether anything was asked."""

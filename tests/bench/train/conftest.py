@@ -5,7 +5,7 @@ from mtlbench.bench.train.setting import Metered, Setting, stand_in
 
 CPU = torch.device("cpu")
 SIZE = (48, 36)
-BATCH, STEPS = 2, 3
+BATCH, STEPS = 2, 4
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from mtlbench.errors import StudyError
 @pytest.fixture
 def small(monkeypatch):
     for module, sizes in {
-        loop: {"STEPS": 3, "ROUNDS": 1},
+        loop: {"STEPS": 4, "ROUNDS": 1},
         gather: {"PAPER_SIZE": (48, 36), "CASES": 8, "BATCH": 4, "ROUNDS": 1, "PEERS": {}},
     }.items():
         for name, value in sizes.items():

@@ -26,11 +26,11 @@ def test_stand_ins_have_twelve_bits_grain_and_lesions(prepared):
 
 
 @pytest.mark.parametrize("warm", [1, 2])
-def test_the_gauge_is_read_after_the_first_steps_and_after_the_last(prepared, warm):
-    cohort = Metered(prepared, CPU, 2, 3, warm)
+def test_the_gauge_is_read_after_the_first_steps_and_before_the_last(prepared, warm):
+    cohort = Metered(prepared, CPU, 2, 4, warm)
     readings = iter([100.0, 100.0 + 8 * (3 - warm)])
     cohort.read = lambda: next(readings)
-    assert len(list(cohort)) == 3
+    assert len(list(cohort)) == 4
     assert cohort.per_step == 8.0
     assert next(readings, None) is None
 
@@ -44,11 +44,20 @@ def test_what_is_read_is_whole_steps(cohort):
     assert cohort.per_step == (2 * 5 + 1) / 2  # two steps, and the reading itself
 
 
+def test_a_loop_that_asks_for_no_batch_beyond_the_last_is_measured_too(cohort):
+    readings = iter([3.0, 7.0])
+    cohort.read = lambda: next(readings)
+    batches = iter(cohort)
+    for _ in range(len(cohort)):
+        next(batches)
+    assert cohort.per_step == 2.0
+
+
 def test_ready_batches_are_those_of_the_first_epoch(prepared, cohort):
-    ready = Metered(prepared, CPU, 2, 3).make_ready()
+    ready = Metered(prepared, CPU, 2, 4).make_ready()
     for made, given in zip(cohort, ready, strict=True):
         assert torch.equal(made.image_B1HW, given.image_B1HW)
-    again = list(ready.train_batches(7, 1, 2, AugmentConfig(), range(3)))
+    again = list(ready.train_batches(7, 1, 2, AugmentConfig(), range(4)))
     assert [id(batch) for batch in again] == [id(batch) for batch in ready]
 
 

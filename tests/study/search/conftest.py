@@ -223,9 +223,13 @@ def hunt(tmp_path, world, monkeypatch):
             monkeypatch.setattr(arm_search, "open_study", open_in_memory)
         if not (root / "study.toml").exists():
             shutil.copy(tmp_path / "hunt.toml", root / "study.toml")
-        url = f"sqlite:///{root / 'optuna.db'}"
-        driver = FakeDriver(root, surface or peaked())
-        return lambda: Search(study, data, root, url, retries=2), driver
+
+        def open_search(**options):
+            search = Search(study, data, root, **options)
+            search.open(f"sqlite:///{root / 'optuna.db'}")
+            return search
+
+        return open_search, FakeDriver(root, surface or peaked())
 
     return make
 

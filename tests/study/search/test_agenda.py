@@ -8,7 +8,6 @@ from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder
 from mtlbench.study.cells import expand
 from mtlbench.study.design import build_design
-from mtlbench.study.search.agenda import Search
 
 
 def test_every_trial_is_computed_once_and_the_best_is_the_finalist(hunt):
@@ -70,7 +69,7 @@ set = { strategy = "cls" }
     assert [cell.arm for cell in expand(world("trials = 5", more=more)[0])] == ["cls"]
 
 
-def test_only_the_wanted_arms_are_searched(hunt, world):
+def test_only_the_wanted_arms_are_searched(hunt):
     more = """
 [[arms]]
 name = "wide"
@@ -78,9 +77,7 @@ set = { strategy = "joint" }
 search = { "optim.batch_size" = [4, 8] }
 """
     make, driver = hunt("trials = 3", more=more)
-    study, data = world("trials = 3", more=more)
-    url = f"sqlite:///{driver.folder / 'optuna.db'}"
-    only = Search(study, data, driver.folder, url, retries=2, only=["wide"])
+    only = make(only=["wide"])
     driver.run(only)
     assert Counter(row["arm"] for row in driver.trials()) == {"wide": 3}
     assert [cell.arm for cell in only.finalists()] == ["wide"]
