@@ -23,3 +23,9 @@ class BusyError(MtlbenchError, RuntimeError):
     """Another driver holds this study; the message names its pid and host."""
 
     exit_code = 1
+
+
+class DiskError(MtlbenchError, OSError):
+    """The disk is full or cannot be written; what was being computed goes on once it can."""
+
+    exit_code = 1

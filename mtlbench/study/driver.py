@@ -13,6 +13,7 @@ from collections import deque
 from pathlib import Path
 
 from mtlbench.config import ResourcesConfig
+from mtlbench.errors import DiskError
 from mtlbench.processes import kill
 from mtlbench.records import RunFolder
 from mtlbench.study.agenda import Agenda
@@ -53,7 +54,11 @@ class Driver:
         self._looked_at = 0.0
 
     def run(self) -> dict[str, str]:
-        """Compute until the agenda is done; return the runs that failed, with their reasons."""
+        """Compute until the agenda is done; return the runs that failed, with their reasons.
+
+        Raises:
+            DiskError: a run could not be written, which is not its own fault.
+        """
         failures: dict[str, str] = {}
         while True:
             self._fill()
@@ -154,6 +159,8 @@ class Driver:
                 self._close(run, record["error"], failures)
             else:
                 self._retry(run, record["error"])
+        elif (ended.reason or "").startswith(DiskError.__name__):
+            raise DiskError(str(ended.reason).partition(": ")[2])
         elif self._keeps_dying(name):
             reason = f"{ended.reason}, {self._lost[name]} times"
             self._fail(folder, reason)

@@ -28,12 +28,12 @@ from mtlbench.data.split import fold_split
 from mtlbench.errors import StudyError
 from mtlbench.models.network import JointNet, build_model
 from mtlbench.records import RunFolder, write_csv
-from mtlbench.training.checkpoint import Checkpoints, Progress
+from mtlbench.training.checkpoint import Checkpoints, Progress, write_tensors
 from mtlbench.training.compiling import Choice, choose_mode, code_folder, use_folder
 from mtlbench.training.contact import Contact, Pruned
 from mtlbench.training.loop import HISTORY, VALIDATION, placed, train
 from mtlbench.training.losses import class_weights, segmentation_loss
-from mtlbench.training.outputs import save_weights, write_outputs
+from mtlbench.training.outputs import write_outputs
 from mtlbench.training.ranks import ALONE, Ranks
 from mtlbench.training.rehearsal import step_s
 from mtlbench.training.repeatable import repeatable
@@ -158,7 +158,7 @@ class Attempt:
             )
         except DivergedError as error:
             if self._ranks.first:
-                save_weights(self._folder.path / "model.safetensors", error.last_good)
+                write_tensors(self._folder.path / "model.safetensors", error.last_good)
             raise
 
     def _on_epoch(self, row: Row) -> None:

@@ -11,6 +11,7 @@ import json
 import platform
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mtlbench.config import ResourcesConfig
@@ -86,8 +87,7 @@ class Checkpoints:
             Stopped: a stop was asked, and the checkpoint is written.
         """
         path = self._folder / f"checkpoint-{progress.step}.safetensors"
-        with atomic_path(path) as temporary:
-            save_file({k: v.contiguous() for k, v in progress.tensors.items()}, temporary)
+        write_tensors(path, progress.tensors)
         entry = {
             "file": path.name,
             "sha256": file_sha256(path),
@@ -139,6 +139,16 @@ class Checkpoints:
         for path in self._folder.glob("checkpoint-*.safetensors"):
             if path.name not in names:
                 path.unlink()
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file, atomically.
+
+    Its bytes are made first: safetensors' own writing tells of a full disk by no OSError.
+    """
+    data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def _makers() -> dict[str, str]:

@@ -3,21 +3,19 @@
 N = cases, P = panels, K = classes, H W = image size.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor
 
 from mtlbench.config import CLASSES
 from mtlbench.data.resident import Cases, Cohort
 from mtlbench.models.network import JointNet
 from mtlbench.records import RunFolder, atomic_path, write_csv
+from mtlbench.training.checkpoint import write_tensors
 from mtlbench.training.evaluate import Evaluation, evaluate, predict_classes
 from mtlbench.training.findings import CANDIDATES, LESIONS, find
 from mtlbench.training.tasks import Tasks
@@ -54,19 +52,13 @@ def write_outputs(
     lesion_rows, candidate_rows = find(model, cohort, shown_N, tasks)
     write_csv(folder.path / "lesions.csv", LESIONS, lesion_rows)
     write_csv(folder.path / "candidates.csv", CANDIDATES, candidate_rows)
-    save_weights(folder.path / "model.safetensors", model.state_dict())
+    write_tensors(folder.path / "model.safetensors", model.state_dict())
     files = ("predictions.csv", "lesions.csv", "candidates.csv", "model.safetensors")
     if "test" not in splits:
         return results["val"], files
     with atomic_path(folder.path / "panels.npz") as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **panels(model, cohort, tasks))
     return results["val"], (*files, "panels.npz")
-
-
-def save_weights(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write a state dict as safetensors, atomically."""
-    with atomic_path(path) as temporary:
-        save_file({key: tensor.contiguous() for key, tensor in state.items()}, temporary)
 
 
 def prediction_rows(cohort: Cohort, split: str, result: Evaluation) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ import torch
 from filelock import Timeout
 
 from mtlbench.data.prepared import open_prepared
-from mtlbench.errors import BusyError
+from mtlbench.errors import BusyError, DiskError
 from mtlbench.records import RunFolder, write_json
 from mtlbench.training.attempt import Attempt, Task
 from mtlbench.training.checkpoint import Checkpoints, StopRequest
@@ -42,17 +42,21 @@ def execute(task: Task, stop: StopRequest | None = None) -> None:
     Raises:
         Stopped: `stop` was asked, and the checkpoint is written.
         BusyError: another process is doing this run.
-        OSError: the disk is full or cannot be written; the run counts as interrupted.
+        DiskError: the disk is full or cannot be written; the run counts as interrupted.
         Exception: whatever broke the run; its record then says `failed` and why.
     """
-    task.folder.mkdir(parents=True, exist_ok=True)
     folder = RunFolder(task.folder)
     try:
+        task.folder.mkdir(parents=True, exist_ok=True)
         with folder.lock().acquire(timeout=10):
             if folder.state(verify=True) not in ("complete", "pruned"):
                 _execute(folder, task, stop or StopRequest())
     except Timeout:
         raise BusyError(f"{task.folder}: another process is doing this run") from None
+    except OSError as error:
+        if error.errno not in DISK_FAULTS:
+            raise
+        raise DiskError(f"{task.folder} must be writable, but: {error.strerror}") from error
 
 
 def _execute(folder: RunFolder, task: Task, stop: StopRequest) -> None:

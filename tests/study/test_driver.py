@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from mtlbench.config import ResourcesConfig
+from mtlbench.errors import DiskError
 from mtlbench.records import RunFolder, write_csv
 from mtlbench.study.ablation import Ablation
 from mtlbench.study.driver import Driver
@@ -16,7 +17,7 @@ RETRIES = ResourcesConfig().retries
 
 
 class FakeExecutor:
-    """Ends each run by a script: `ok`, an error's text, `lost`, or `hang`."""
+    """Ends each run by a script: `ok`, an error's text, `lost`, `disk` or `hang`."""
 
     def __init__(self, slots, script=None):
         self.slots = slots
@@ -51,6 +52,9 @@ class FakeExecutor:
         if outcome == "lost":
             folder.write_record(before | {"state": "running"})
             return [Ended(name, "killed")]
+        if outcome == "disk":
+            folder.write_record(before | {"state": "running"})
+            return [Ended(name, "DiskError: somewhere must be writable, but: it is full")]
         if outcome == "hang":
             (task.folder / contact.HEARTBEAT).touch()
             self.script[name].insert(0, "hanging")
@@ -155,6 +159,15 @@ def test_how_runs_are_computed_is_said_once_for_each_way(tmp_path, design_of):
         "data: resident on cuda:0: 3 GB; compile: default (c)",
         "data: streamed to cuda:0; compile: default (d)",
     ]
+
+
+def test_a_full_disk_stops_the_study_and_fails_no_run(tmp_path, design_of):
+    design = design_of()
+    first, *_ = design.runs
+    with pytest.raises(DiskError, match=r"^somewhere must be writable, but: it is full$"):
+        run(tmp_path, design, FakeExecutor(1, {first: ["disk"]}))
+    assert RunFolder(tmp_path / "runs" / first).record() == {"state": "running"}
+    assert run(tmp_path, design, FakeExecutor(1)) == {}
 
 
 def test_a_lost_run_is_started_again_and_given_up_when_it_keeps_dying(tmp_path, design_of):

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import os
+import subprocess
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from mtlbench.config import ResourcesConfig, load_study
+from mtlbench.errors import DiskError
 from mtlbench.records import RunFolder, read_json
 from mtlbench.study.cells import expand
 from mtlbench.study.data import load_data
@@ -175,6 +177,36 @@ def test_a_disk_fault_at_any_write_is_loud_and_the_run_goes_on_after_it(
             break
     for name in ("predictions.csv", "history.csv", "model.safetensors"):
         expected = (task.folder.parent / "undisturbed" / name).read_bytes()
+        assert (task.folder / name).read_bytes() == expected
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 256 KB, which a run overfills."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted: {mounted.stderr.decode().strip()}")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_run_that_fills_the_disk_goes_on_once_there_is_room(task_of, small_disk):
+    task = task_of(resources=ResourcesConfig(checkpoint_steps=5))
+    execute(replace(task, folder=task.folder.with_name("undisturbed")))
+    task = replace(task, folder=small_disk / "run")
+    with pytest.raises(DiskError, match=r"run must be writable, but: No space left on device"):
+        execute(task)
+    record = RunFolder(task.folder).record()
+    assert (record["state"], record["failures"]) == ("running", 0)
+    assert_whole(task.folder)
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    execute(task)
+    for name in ("predictions.csv", "history.csv", "model.safetensors"):
+        expected = (small_disk.parent / "undisturbed" / name).read_bytes()
         assert (task.folder / name).read_bytes() == expected
 
 
