@@ -163,7 +163,7 @@ class Driver:
             raise DiskError(str(ended.reason).partition(": ")[2])
         elif self._keeps_dying(name):
             reason = f"{ended.reason}, {self._lost[name]} times"
-            self._fail(folder, reason)
+            self._fail(folder, reason, self._lost[name])
             self._close(run, reason, failures)
         else:
             self._retry(run, str(ended.reason))
@@ -192,9 +192,10 @@ class Driver:
         self._listeners.ended(run, RunFolder(self._path(run.hash)).record(), self._agenda.work)
         del self._watch[run.hash]
 
-    def _fail(self, folder: RunFolder, reason: str) -> None:
+    def _fail(self, folder: RunFolder, reason: str, deaths: int = 0) -> None:
         record = {"attempts": 0, "failures": 0} | folder.record()
-        folder.write_record(record | {"state": "failed", "error": reason})
+        counted = {"failures": max(record["failures"], deaths)}
+        folder.write_record(record | counted | {"state": "failed", "error": reason})
 
     def _path(self, name: str) -> Path:
         return self._folder / "runs" / name

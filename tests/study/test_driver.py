@@ -178,6 +178,9 @@ def test_a_lost_run_is_started_again_and_given_up_when_it_keeps_dying(tmp_path, 
     assert executor.submitted.count(first) == executor.submitted.count(second) == RETRIES + 1
     assert failures == {second: f"killed, {RETRIES + 1} times"}
     assert RunFolder(tmp_path / "runs" / second).state() == "failed"
+    again = FakeExecutor(2)
+    assert run(tmp_path, design, again) == failures, "given up for good, over all starts"
+    assert again.submitted == []
 
 
 @pytest.mark.parametrize("slots", [1, 3])
