@@ -5,6 +5,7 @@ says so and every file listed there is present in full.
 """
 
 import csv
+import fcntl
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from mtlbench.errors import DataError
 
@@ -184,11 +185,15 @@ class RunFolder:
         }
 
     def _held(self) -> bool:
+        """Whether a process holds the lock; asking writes nothing and keeps no other asker out."""
         try:
-            with self.lock().acquire(timeout=0):
-                return False
-        except Timeout:
+            with (self.path / "lock").open("rb") as stream:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
+        except FileNotFoundError:
+            return False
+        return False
 
     def _whole(self, files: Mapping[str, Mapping[str, Any]], verify: bool) -> bool:
         return all(

@@ -99,3 +99,12 @@ def test_a_damaged_table_is_named_with_its_line(tmp_path, content, said):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(DataError, match=rf"t\.csv: {said}"):
         read_csv(tmp_path / "t.csv", ["b"])
+
+
+def test_a_folder_that_cannot_be_written_is_asked_all_the_same(complete):
+    complete.write_record(complete.record() | {"state": "running"})
+    (complete.path / "lock").unlink(missing_ok=True)
+    assert complete.state() == "interrupted"
+    assert not (complete.path / "lock").exists(), "asking writes nothing"
+    with complete.lock():
+        assert [complete.state() for _ in range(2)] == ["running"] * 2

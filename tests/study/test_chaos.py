@@ -78,7 +78,8 @@ def computing(folder):
 
 def wait_for(condition, seconds=120):
     until = time.monotonic() + seconds
-    while time.monotonic() < until and not condition():
+    while not condition():
+        assert time.monotonic() < until, f"still waiting after {seconds} s"
         time.sleep(0.05)
 
 
@@ -122,9 +123,9 @@ def test_a_study_survives_kills_of_driver_worker_and_all(
                 driver = crowd.start(study, results, log, *arguments)
             wait_for(lambda: computing(folder) or driver.poll() is not None)  # noqa: B023
             time.sleep(rng.uniform(0, 2))
-            kinds.append(rng.choice(["driver", "worker", "all"]))
-            workers = computing(folder)
-            if kinds[-1] == "worker" and workers:
+            kind, workers = rng.choice(["driver", "worker", "all"]), computing(folder)
+            kinds.append("driver" if kind == "worker" and not workers else kind)
+            if kinds[-1] == "worker":
                 kill(rng.choice(workers))
             elif kinds[-1] == "all":
                 crowd.kill()
