@@ -12,6 +12,8 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
 
 ROUNDS = 9
+MOST_NOISE = 0.10
+"""Above it a run judges nothing: the machine was busy."""
 T = TypeVar("T")
 Work = Callable[[], Any]
 
@@ -27,8 +29,8 @@ class Row(NamedTuple):
     better: Literal["lower", "higher"] = "lower"
 
     def holds(self, noise: float) -> bool | None:
-        """Tell whether the bar is kept, to the noise; None without value or bar."""
-        if self.value is None or self.bar is None:
+        """Tell whether the bar is kept, to the noise; None without a value or bar, or in noise."""
+        if self.value is None or self.bar is None or noise > MOST_NOISE:
             return None
         if self.better == "higher":
             return self.value >= self.bar * (1 - noise)

@@ -74,9 +74,10 @@ class Upsampling:
 @lru_cache(maxsize=8)
 def _matrix(n: int, size: int, stride: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Weights of n values in linear upsampling to `size`, averaged over the stride."""
-    eye_1nn = torch.eye(n, dtype=dtype, device=device)[None]
-    full_1nN = F.interpolate(eye_1nn, size=size, mode="linear", align_corners=False)
-    return F.avg_pool1d(full_1nN, stride, ceil_mode=True)[0]
+    with torch.inference_mode(False):  # training may need what was made in an evaluation
+        eye_1nn = torch.eye(n, dtype=dtype, device=device)[None]
+        full_1nN = F.interpolate(eye_1nn, size=size, mode="linear", align_corners=False)
+        return F.avg_pool1d(full_1nN, stride, ceil_mode=True)[0]
 
 
 def upsampled(logit_BKhw: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:

@@ -47,3 +47,4 @@ def test_noise_is_a_fraction_of_the_bar():
     assert not Row("a", "", 0.0152, "ratio", 0.015).holds(0.01)
     assert Row("a", "", 1.65, "ratio", 1.67, "higher").holds(0.02)
     assert Row("a", "", None, "ratio", 1.0).holds(0.02) is None
+    assert Row("a", "", 0.9, "ratio", 1.0).holds(0.11) is None, "a busy machine judges nothing"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch.nn.functional as F
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from mtlbench.config import ModelConfig
-from mtlbench.data.resident import Batch
+from mtlbench.data.resident import Batch, Cohort
 from mtlbench.models.network import build_model
 from mtlbench.training.evaluate import count_pixels, evaluate, most_likely, predict_classes
 from mtlbench.training.losses import LOSSES
@@ -47,8 +49,11 @@ def test_a_task_without_weight_has_no_columns(cohort):
     assert result.summary()["auc"] is None
 
 
-def test_losses_are_means_over_all_cases_and_pixels(cohort):
+def test_losses_are_means_over_all_labelled_cases_and_pixels(prepared, cases):
     """However they are cut into batches."""
+    some = prepared.cases.copy()
+    some.loc[::3, "label"] = None
+    cohort = Cohort(replace(prepared, cases=some), cases["split"], torch.device("cpu"))
     model = build_model(ModelConfig(backbone="small", output_stride=8), 0)
     weight_K = torch.tensor([0.1, 1.0, 2.0, 0.5, 3.0])
     case_N = cohort.split["train"]
@@ -57,7 +62,8 @@ def test_losses_are_means_over_all_cases_and_pixels(cohort):
         cls_B, seg_BKhw = model.eval()(batch.image_B1HW, classify=True, segment=True)
         logit_BKHW = F.interpolate(seg_BKhw, size=(32, 24), mode="bilinear")
         target_BHW = batch.mask_BHW.long()
-        loss_cls = F.binary_cross_entropy_with_logits(cls_B, batch.label_B)
+        known_B = batch.has_label_B
+        loss_cls = F.binary_cross_entropy_with_logits(cls_B[known_B], batch.label_B[known_B])
         loss_seg = F.cross_entropy(logit_BKHW, target_BHW, weight_K, ignore_index=255)
     tasks = Tasks(0.5, 0.5, LOSSES["cross-entropy"], weight_K)
     for batch_size in (1, 7):

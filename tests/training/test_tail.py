@@ -177,6 +177,17 @@ def test_bands_are_those_of_torch(shape, size):
     assert [r for band in rows for r in range(band.start, band.stop)] == list(range(size[0]))
 
 
+def test_a_loss_of_ones_own_is_differentiated_through_bands_after_an_evaluation():
+    logit_BKhw, size = example((2, 3, 2), (77, 39))[0].detach().float(), (77, 39)
+    with torch.inference_mode():
+        list(upsampled(logit_BKhw, size))
+    exact_BKhw = logit_BKhw.double().requires_grad_()
+    logit_BKhw.requires_grad_()
+    found = sum((band.softmax(dim=1)[:, 1] ** 2).sum() for _, band in upsampled(logit_BKhw, size))
+    expected = (F.interpolate(exact_BKhw, size, mode="bilinear").softmax(dim=1)[:, 1] ** 2).sum()
+    assert relative_error(gradient(found, logit_BKhw), gradient(expected, exact_BKhw)) < 1e-5
+
+
 def test_one_hot_leaves_out_what_is_ignored():
     class_BHW = torch.tensor([[[0, 4, 255], [2, 2, 1]]], dtype=torch.uint8)
     expected = np.stack([class_BHW.numpy() == k for k in range(K)], axis=1)
