@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mtlbench.cli.published import Registry, against_table, chosen, protocol_of
@@ -99,7 +100,9 @@ def compare(
     if beside:
         console.print(against_table(beside))
     for warning in warnings:
-        Console(stderr=True).print(f"note: {warning}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(
+            f"note: {warning}", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def _margins(items: list[str]) -> dict[str, float]:
@@ -168,4 +171,4 @@ def _rich_table(title: str, frame: "pd.DataFrame") -> Table:
 def _cell(value: Any) -> str:
     if value is None or value != value:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else escape(str(value))

@@ -46,7 +46,8 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         figure,
         pd.DataFrame([{key: row[key] for key in COLUMNS} for row in numbers.comparison.values()]),
         "Paired differences from the baseline on the same patients; p is adjusted "
-        f"over all cells within one metric by {ADJUSTED[study.config.compare.adjust]}{margin} "
+        f"over all cells within one metric by {ADJUSTED[study.config.compare.adjust]}, "
+        f"and left out where there are too few patients to rely on it{margin} "
         f"({basis(study, numbers)}).",
         f"Differences from the baseline in {', '.join(METRICS[m] for m in metrics)}",
     )
@@ -77,7 +78,7 @@ def _panel(
     axis.tick_params(axis="y", length=0)
     for y, cell in enumerate(cells):
         row = numbers.comparison.get((cell.name, metric))
-        if row is not None and not absent(row["p_adjusted"]):
+        if row is not None and row["reliable"] and not absent(row["p_adjusted"]):
             _write_p(axis, 100 * row["difference"], y, p_value(row["p_adjusted"]))
 
 
