@@ -44,7 +44,11 @@ def file_sha256(path: Path) -> str:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success flush it to disk and rename it there."""
+    """Give a temporary path beside `path`; on success flush it to disk and rename it there.
+
+    Raises:
+        OSError: the disk is full or cannot be written; it names the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
@@ -56,6 +60,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         temporary.replace(path)
         sync_folder(path.parent)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk names none
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -141,7 +148,7 @@ class RunFolder:
     def state(self, *, verify: bool = False) -> State:
         """The run's state; `complete` only if every listed file is there in full.
 
-        Sizes are compared, and with `verify` the files' SHA-256 too.
+        Sizes are compared, and with `verify` the SHA-256 of files that have been written since.
         """
         return self.look(verify=verify)[0]
 
@@ -149,8 +156,10 @@ class RunFolder:
         """State and record, read once."""
         record = self.record()
         state: State = record.get("state", "pending")
-        if state == "complete" and not self._whole(record["files"], verify):
-            return "pending", record
+        if state == "complete":
+            entries = record["files"].items()
+            if not all(_whole(self.path / name, entry, verify) for name, entry in entries):
+                return "pending", record
         if state == "running" and not self._held():
             return "interrupted", record
         return state, record
@@ -175,10 +184,11 @@ class RunFolder:
         write_json(self.path / "record.json", record)
 
     def describe(self, names: Sequence[str]) -> dict[str, dict[str, object]]:
-        """Size and SHA-256 of the folder's files, for a complete record."""
+        """Size, time of writing and SHA-256 of the folder's files, for a complete record."""
         return {
             name: {
-                "bytes": (self.path / name).stat().st_size,
+                "bytes": (found := (self.path / name).stat()).st_size,
+                "mtime_ns": found.st_mtime_ns,
                 "sha256": file_sha256(self.path / name),
             }
             for name in names
@@ -195,10 +205,14 @@ class RunFolder:
             return False
         return False
 
-    def _whole(self, files: Mapping[str, Mapping[str, Any]], verify: bool) -> bool:
-        return all(
-            (path := self.path / name).is_file()
-            and path.stat().st_size == entry["bytes"]
-            and (not verify or file_sha256(path) == entry["sha256"])
-            for name, entry in files.items()
-        )
+
+def _whole(path: Path, entry: Mapping[str, Any], verify: bool) -> bool:
+    """Whether a file is what its entry says; one not written since is not read to tell."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    written_since: bool = found.st_mtime_ns != entry.get("mtime_ns")
+    if found.st_size != entry["bytes"]:
+        return False
+    return not (verify and written_since) or file_sha256(path) == entry["sha256"]

@@ -3,6 +3,7 @@ import multiprocessing
 
 import pytest
 
+from mtlbench import records
 from mtlbench.errors import DataError
 from mtlbench.records import (
     RunFolder,
@@ -32,6 +33,16 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_write_that_fails_names_its_file(tmp_path):
+    path = tmp_path / "file"
+    said = pytest.raises(OSError, match=f"No space left on device: '{path}'")
+    with said, atomic_path(path) as temporary:
+        temporary.unlink()
+        temporary.symlink_to("/dev/full")
+        temporary.write_text("text")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_none_is_an_empty_field(tmp_path):
     write_csv(tmp_path / "t.csv", ("a", "b"), [{"a": None, "b": 0.1}])
     assert (tmp_path / "t.csv").read_text() == "a,b\n,0.1\n"
@@ -51,6 +62,22 @@ def test_a_run_is_complete_while_its_files_are_whole(complete):
     assert complete.state() == "pending"
     (complete.path / "config.json").unlink()
     assert complete.state() == "pending"
+
+
+def test_a_file_is_read_again_only_where_it_was_written_since(complete, monkeypatch):
+    path = complete.path / "config.json"
+    assert json.loads(path.read_text()) == {"seed": 0}
+    read = []
+    true = records.file_sha256
+    monkeypatch.setattr(records, "file_sha256", lambda path: (read.append(path), true(path))[1])
+    assert complete.state(verify=True) == "complete"
+    assert read == []
+    path.touch()
+    assert complete.state(verify=True) == "complete", "written, but with the same content"
+    assert read == [path]
+    path.write_text(path.read_text().replace("0", "1"))
+    assert complete.state(verify=True) == "pending"
+    assert complete.state() == "complete", "sizes alone do not tell"
 
 
 def test_a_folder_without_a_readable_record_counts_for_nothing(complete):

@@ -1,9 +1,10 @@
-"""What the study engine itself costs: the driver a run, and `study status`, at 10,000 runs.
+"""What the study engine itself costs at 10,000 runs: the driver a run, a start, `study status`.
 
 Runs are done by an executor that writes a complete folder at once, so that what is left is the
 driver: agenda, Optuna store, watching, recording. All but the last runs are complete beforehand.
 """
 
+import io
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from mtlbench.study.driver import Driver
 from mtlbench.study.executors import Ended
 from mtlbench.study.listeners import Listeners
 from mtlbench.study.progress import PlainProgress
+from mtlbench.study.session import Options, drive, open_session
 from mtlbench.study.store import Store, default_url
 from mtlbench.training.run import Task
 
@@ -80,24 +82,26 @@ class _Instant:
 
 
 def run() -> Result:
-    """Milliseconds of the driver a run, and seconds of `study status`, at 10,000 runs."""
+    """Milliseconds of the driver a run, and seconds of a start and of `study status`."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        asked_at = _drive(folder)
+        file = Path(scratch) / "bench.toml"
+        file.write_text(STUDY.format(seeds=list(range(RUNS))))
+        folder = file.with_suffix("")
+        asked_at = _drive(file, folder)
         first, last = np.diff(asked_at)[:TIMED], np.diff(asked_at)[TIMED:]
+        start_s = [_start_s(file) for _ in range(3)]
         status_s = [_status_s(folder) for _ in range(3)]
     per_run_ms = 1000 * float(np.median(np.diff(asked_at)))
     rows = [
         Row("ms_per_run", "the driver, a run of 10,000", per_run_ms, "ms", 200.0),
+        Row("start_10000", "a start with nothing left to do", float(np.median(start_s)), "s", None),
         Row("status_10000", "mtlbench study status", float(np.median(status_s)), "s", 2.0),
     ]
     return Result(abs(float(np.median(first) / np.median(last)) - 1), rows)
 
 
-def _drive(folder: Path) -> list[float]:
+def _drive(file: Path, folder: Path) -> list[float]:
     """Drive a study of 10,000 runs, most of them complete; when each other one was started."""
-    file = folder / "bench.toml"
-    file.write_text(STUDY.format(seeds=list(range(RUNS))))
     study = load_study(file)
     data = load_data(study, {})
     design = build_design(study, expand(study), data)
@@ -124,6 +128,14 @@ def _complete(path: Path, config: Mapping[str, Any]) -> None:
     folder = RunFolder(path)
     files = folder.describe(["config.json", *FILES])
     folder.write_record(record | {"state": "complete", "files": files})
+
+
+def _start_s(file: Path) -> float:
+    """Seconds in which a `study run` finds that all is done; without the imports and the report."""
+    console = Console(file=io.StringIO())
+    began = time.perf_counter()
+    drive(open_session(file, file.parent, {}, console), Options([("cpu",)]), console)
+    return time.perf_counter() - began
 
 
 def _status_s(folder: Path) -> float:

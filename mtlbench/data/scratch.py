@@ -20,7 +20,7 @@ def scratch_folder(out: Path, key: str) -> Iterator[Path]:
     scratch = out.parent / f".{out.name}.{key}.partial"
     for stale in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
         if stale != scratch:
-            _remove_unless_locked(stale)
+            remove_unless_locked(stale)
     handle = _locked(scratch)
     try:
         yield scratch
@@ -45,7 +45,7 @@ def _locked(scratch: Path) -> int:
             os.close(handle)
 
 
-def _remove_unless_locked(folder: Path) -> None:
+def remove_unless_locked(folder: Path) -> None:
     """Remove a folder whose process is gone; another may be removing it at the same time."""
     try:
         handle = os.open(folder, os.O_RDONLY)

@@ -8,6 +8,7 @@ from typing import Any
 
 from mtlbench.config import StudyConfig, load_study
 from mtlbench.errors import StudyError
+from mtlbench.models.backbones.pretrained import CONTENT
 from mtlbench.records import RunFolder, canonical_json, read_json
 from mtlbench.study.cells import flatten
 from mtlbench.study.design import Design, Run
@@ -117,7 +118,13 @@ def _difference(folder: Path, label: str, old: str, new: Run | None) -> list[str
     after = _flat(new.config)
     keys = [key for key in before | after if before.get(key) != after.get(key)]
     own = [key for key in keys if key != "starts_from"] or keys
-    return [f"{key}: {_say(before, key)} -> {_say(after, key)}{_source(key)}" for key in own]
+    return [f"{key}: {_change(before, after, key)}{_source(key)}" for key in own]
+
+
+def _change(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> str:
+    if all(str(values.get(key)).startswith(CONTENT) for values in (before, after)):
+        return "other content"
+    return f"{_say(before, key)} -> {_say(after, key)}"
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlbench.config import SCHEMA, RunConfig, StudyConfig
+from mtlbench.models.backbones.pretrained import weights_file, weights_identity
 from mtlbench.records import RunFolder, digest
 from mtlbench.study.cells import Cell
 from mtlbench.study.data import StudyData
@@ -27,6 +28,8 @@ class Run:
     steps: int
     epochs: int
     """Of its own stage."""
+    weights: Path | None = None
+    """Where the file lies whose content `model.weights` of the configuration names."""
 
     @cached_property
     def hash(self) -> str:
@@ -187,6 +190,7 @@ def chain(
                 },
                 steps,
                 stage.total_epochs(per_epoch),
+                weights_file(config.model.weights),
             )
         )
     return runs
@@ -198,4 +202,5 @@ def _used(config: RunConfig, stage: Stage) -> dict[str, Any]:
     loss = config.loss.model_dump(
         mode="json", include={"segmentation", "class_weights", "target_stride"}
     )
+    values["model"]["weights"] = weights_identity(config.model.weights)
     return values | {"loss": loss if stage.seg_weight else {}}

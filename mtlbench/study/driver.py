@@ -49,7 +49,6 @@ class Driver:
         self._foreign: dict[str, Run] = {}
         """What a process computes that a dead driver has left: waited for, never doubled."""
         self._watch: dict[str, Watch] = {}
-        self._lost: dict[str, int] = {}
         self._ways: set[tuple[str, str]] = set()
         self._looked_at = 0.0
 
@@ -94,6 +93,7 @@ class Driver:
                 prepared=self._prepared,
                 cases=self._folder / "cases.csv",
                 config=run.config,
+                weights=run.weights,
                 devices=(),
                 resources=self._resources,
             )
@@ -113,7 +113,8 @@ class Driver:
                 self._kill(name)
         for name in list(self._foreign):
             if RunFolder(self._path(name)).state() != "running":
-                self._end(Ended(name, "the process that computed it has ended"), failures)
+                reason = "the process that computed it has ended"
+                self._end(Ended(name, reason, excused=True), failures)  # as its driver had
 
     def _kill(self, name: str) -> None:
         """Kill a run that hangs; one that a dead driver has left, if it is on this machine."""
@@ -150,20 +151,19 @@ class Driver:
         self._read(name)
         run = self._busy.pop(name, None) or self._foreign.pop(name)
         folder = RunFolder(self._path(name))
-        state = folder.state()
+        state, record = folder.look()
         if state in FINAL:
             self._close(run, None, failures)
         elif state == "failed":
-            record = folder.record()
             if given_up(record, self._resources.retries):
                 self._close(run, record["error"], failures)
             else:
                 self._retry(run, record["error"])
         elif (ended.reason or "").startswith(DiskError.__name__):
             raise DiskError(str(ended.reason).partition(": ")[2])
-        elif self._keeps_dying(name):
-            reason = f"{ended.reason}, {self._lost[name]} times"
-            self._fail(folder, reason, self._lost[name])
+        elif not ended.excused and (deaths := self._count_death(folder)) > self._resources.retries:
+            reason = f"{ended.reason}, {deaths} times"
+            self._fail(folder, reason)
             self._close(run, reason, failures)
         else:
             self._retry(run, str(ended.reason))
@@ -172,12 +172,14 @@ class Driver:
         self._listeners.note(f"{run.hash}: {reason}; starting it again")
         self._again.append(run)
 
-    def _keeps_dying(self, name: str) -> bool:
-        """Count a death; those between which the run got further are forgiven."""
-        watch = self._watch[name]
-        self._lost[name] = 1 if watch.got_further else self._lost.get(name, 0) + 1
-        watch.got_further = False
-        return self._lost[name] > self._resources.retries
+    def _count_death(self, folder: RunFolder) -> int:
+        """Deaths in a row, over all starts, between which no epoch has ended; in the record too."""
+        record, epochs = folder.record(), self._watch[folder.name].epochs
+        before = record.get("deaths", {"times": 0, "epochs": 0})
+        times = before["times"] + 1 if epochs <= before["epochs"] else 1
+        deaths = {"times": times, "epochs": max(epochs, before["epochs"])}
+        folder.write_record(record | {"deaths": deaths})
+        return times
 
     def _close(self, run: Run, failure: str | None, failures: dict[str, str]) -> None:
         """Tell the agenda, and fail those that start from a run that has failed."""
@@ -192,10 +194,9 @@ class Driver:
         self._listeners.ended(run, RunFolder(self._path(run.hash)).record(), self._agenda.work)
         del self._watch[run.hash]
 
-    def _fail(self, folder: RunFolder, reason: str, deaths: int = 0) -> None:
+    def _fail(self, folder: RunFolder, reason: str) -> None:
         record = {"attempts": 0, "failures": 0} | folder.record()
-        counted = {"failures": max(record["failures"], deaths)}
-        folder.write_record(record | counted | {"state": "failed", "error": reason})
+        folder.write_record(record | {"state": "failed", "error": reason})
 
     def _path(self, name: str) -> Path:
         return self._folder / "runs" / name

@@ -6,11 +6,13 @@ from typing import Any
 
 from mtlbench.errors import BusyError, StudyError
 from mtlbench.records import RunFolder
+from mtlbench.study.lock import hold
 
 
 def given_up(record: Mapping[str, Any], retries: int) -> bool:
     """Whether a failed run is not tried again: often enough, or it would fail the same way."""
-    return bool(record.get("final")) or record.get("failures", 0) > retries
+    deaths = record.get("deaths", {"times": 0})["times"]
+    return bool(record.get("final")) or max(record.get("failures", 0), deaths) > retries
 
 
 def forgive(folder: Path) -> list[str]:
@@ -18,17 +20,18 @@ def forgive(folder: Path) -> list[str]:
 
     Raises:
         StudyError: the folder holds no study.
-        BusyError: a process is computing one of the runs.
+        BusyError: a driver holds the study, or a process is computing one of the runs.
     """
     if not (folder / "cells.csv").is_file():
         raise StudyError(f"{folder}: must be the results folder of a study, with a cells.csv")
-    names = []
-    for path in sorted((folder / "runs").glob("*/record.json")):
-        run = RunFolder(path.parent)
-        if run.state() == "running":
-            raise BusyError(f"{run.path}: is being computed; wait for it, or stop the driver")
-        record = run.record()
-        if record.get("state") == "failed":
+    with hold(folder):
+        runs = [RunFolder(path.parent) for path in sorted((folder / "runs").glob("*/record.json"))]
+        looks = {run: run.look() for run in runs}
+        for run, (state, _) in looks.items():
+            if state == "running":  # a job outlives its driver
+                raise BusyError(f"{run.path}: is being computed; wait until it has ended")
+        failed = {run: record for run, (state, record) in looks.items() if state == "failed"}
+        for run, record in failed.items():
+            record.pop("deaths", None)
             run.write_record(record | {"state": "interrupted", "failures": 0, "final": False})
-            names.append(run.name)
-    return names
+    return [run.name for run in failed]

@@ -4,8 +4,10 @@ One trial per run that has begun. Its two values are the validation AUC and the 
 the lesions; a task that an arm does not train counts as no prediction at all: AUC 0.5, Dice 0.
 """
 
+import sqlite3
 import warnings
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
-from mtlbench.errors import StudyError
+from mtlbench.errors import DiskError, StudyError
 from mtlbench.records import RunFolder
 from mtlbench.study.design import Design, Row
 from mtlbench.study.search.space import plain
@@ -23,6 +25,7 @@ from mtlbench.study.search.space import plain
 METRICS = {"auc": 0.5, "dice_lesions": 0.0}
 """Validation metrics of a trial, and what stands for one that is not defined."""
 SQLITE = "sqlite:///"
+DISK_FAULTS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 LOCKED_S = 60.0
 """How long another process may hold the SQLite store."""
 OWNER = "results"
@@ -95,10 +98,8 @@ class Store:
 
     def _trial(self, name: str, state: TrialState) -> FrozenTrial:
         params = dict.fromkeys(self._space, "-") | _coordinates(self._rows[name])
-        values = None
-        if state == TrialState.COMPLETE:
-            record = RunFolder(self._folder / "runs" / name).record()
-            values = _values(record["validation"])
+        is_complete = state == TrialState.COMPLETE
+        record = RunFolder(self._folder / "runs" / name).record() if is_complete else {}
         run = self._design.runs[name]
         attributes = {
             "run": name,
@@ -107,10 +108,13 @@ class Store:
             "steps": run.steps,
             "starts_from": run.starts_from,
         }
-        return create_trial(
-            state=state, values=values, params=params, distributions=self._space,
-            user_attrs=attributes,
+        trial = create_trial(
+            state=state, values=_values(record["validation"]) if is_complete else None,
+            params=params, distributions=self._space, user_attrs=attributes,
         )  # fmt: skip
+        if "ended" in record:
+            trial.datetime_start, trial.datetime_complete = _times(record)
+        return trial
 
 
 def open_study(
@@ -120,11 +124,14 @@ def open_study(
 
     Raises:
         StudyError: the storage cannot be used, or the study in it is not of this results folder.
+        DiskError: the disk is full or cannot be written, now or at any later use of the study.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     own = url == default_url(folder)
     try:
         study = _create(url, name, directions)
+    except DiskError:
+        raise
     except (SQLAlchemyError, ImportError, OSError) as error:
         is_damaged = isinstance(error, DatabaseError) and "locked" not in str(error)
         if not (own and is_damaged):
@@ -163,6 +170,15 @@ def _create(url: str, name: str, directions: Directions) -> optuna.Study:
     )
 
 
+@sqlalchemy.event.listens_for(sqlalchemy.Engine, "handle_error")
+def _raise_disk_fault(context: sqlalchemy.ExceptionContext) -> None:
+    """Raise DiskError where it is the disk that SQLite complains of; Optuna lets it pass."""
+    error = context.original_exception
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in DISK_FAULTS:  # the low byte: the kind
+        where = context.engine.url.database if context.engine else "the Optuna store"
+        raise DiskError(f"{where} must be writable, but: {error}") from None
+
+
 def _without_fsync(connection: Any, _: object) -> None:
     connection.execute("PRAGMA synchronous=OFF")
 
@@ -199,6 +215,12 @@ def _coordinates(row: Row) -> dict[str, Any]:
     }
     fold = {} if row.fold is None else {"fold": row.fold}
     return {"arm": row.cell.arm if row.cell else "(stage)", "seed": row.seed} | fold | values
+
+
+def _times(record: Mapping[str, str]) -> list[datetime]:
+    """When a run's last attempt began and ended, as Optuna has times: local, without a zone."""
+    times = (datetime.fromisoformat(record[key]) for key in ("started", "ended"))
+    return [time.astimezone().replace(tzinfo=None) for time in times]
 
 
 def _values(validation: Mapping[str, float | None]) -> list[float]:

@@ -17,11 +17,10 @@ class Watch:
     def __init__(self, folder: Path) -> None:
         """Begin at the run's first epoch; what a past attempt left is seen as well."""
         self._folder = folder
-        self._seen = 0
+        self.epochs = 0
+        """Epochs that have ended, in any attempt."""
         self._stamp: tuple[int, int] | None = None
         self._began = 0.0
-        self.got_further = False
-        """Whether an epoch has ended since this was last set to False."""
 
     def begin(self) -> None:
         """The run is handed out, for the first time or again."""
@@ -39,8 +38,7 @@ class Watch:
         except FileNotFoundError:
             return []
         self._stamp = (found.st_mtime_ns, found.st_size)
-        new, self._seen = rows[self._seen :], max(self._seen, len(rows))
-        self.got_further = self.got_further or bool(new)
+        new, self.epochs = rows[self.epochs :], max(self.epochs, len(rows))
         return new
 
     def silent_s(self) -> float:

@@ -26,6 +26,7 @@ from mtlbench.data.prepared import open_prepared, read_table
 from mtlbench.data.resident import Cohort
 from mtlbench.data.split import fold_split
 from mtlbench.errors import StudyError
+from mtlbench.models.backbones.pretrained import weights_identity, weights_name
 from mtlbench.models.network import JointNet, build_model
 from mtlbench.records import RunFolder, write_csv
 from mtlbench.training.checkpoint import Checkpoints, Progress, write_tensors
@@ -54,6 +55,8 @@ class Task:
     devices: tuple[str, ...]
     """One per process of the run."""
     resources: ResourcesConfig
+    weights: Path | None = None
+    """The file of `model.weights`, which `config` names by its content."""
 
 
 class Attempt:
@@ -84,8 +87,12 @@ class Attempt:
         started = time.perf_counter()
         cohort = self._cohort()
         mode, why = self._choice(cohort)
-        self._note(data=cohort.placement, compile=mode, compile_why=why, **self._determinism())
-        model = placed(_starting_model(self._folder, self._config), self._device)
+        start = _model_config(self._task)
+        self._note(
+            data=cohort.placement, compile=mode, compile_why=why, **self._determinism(),
+            weights=weights_name(start.weights, start.backbone),
+        )  # fmt: skip
+        model = placed(_starting_model(self._folder, self._config, start), self._device)
         tasks = _tasks(self._stage, self._config, cohort)
         try:
             progress = self._train(model, cohort, tasks, mode)
@@ -199,8 +206,25 @@ class Attempt:
         }
 
 
-def _starting_model(folder: RunFolder, config: Mapping[str, Any]) -> JointNet:
-    model = build_model(ModelConfig(**config["model"]), config["seed"])
+def _model_config(task: Task) -> ModelConfig:
+    """The model's configuration, which names the file of its weights in place of the content.
+
+    Raises:
+        StudyError: the file is not the one that the study was laid out with.
+    """
+    config = ModelConfig(**task.config["model"])
+    if task.weights is None:
+        return config
+    if weights_identity(str(task.weights)) != config.weights:
+        raise StudyError(
+            f"model.weights: {task.weights}: must be the file that it was when the study began "
+            f"({config.weights}), but its content has changed"
+        )
+    return config.model_copy(update={"weights": str(task.weights)})
+
+
+def _starting_model(folder: RunFolder, config: Mapping[str, Any], start: ModelConfig) -> JointNet:
+    model = build_model(start, config["seed"])
     if config["starts_from"]:
         source = folder.path.parent / config["starts_from"] / "model.safetensors"
         model.load_state_dict(load_file(source))

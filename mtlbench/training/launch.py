@@ -70,6 +70,7 @@ def read_task(path: Path) -> Task:
         values["config"],
         tuple(values["devices"]),
         ResourcesConfig(**values["resources"]),
+        None if values["weights"] is None else Path(values["weights"]),
     )
 
 
@@ -81,6 +82,7 @@ def _write_task(path: Path, task: Task) -> None:
         "config": dict(task.config),
         "devices": task.devices,
         "resources": task.resources.model_dump(mode="json"),
+        "weights": None if task.weights is None else str(task.weights),
     }
     write_json(path, values)
 

@@ -6,6 +6,7 @@ record is not `complete` counts for nothing.
 """
 
 import errno
+import gc
 import math
 import os
 import socket
@@ -78,12 +79,12 @@ def _execute(folder: RunFolder, task: Task, stop: StopRequest) -> None:
         reason = _reason(error, task)
         folder.write_record(
             (record | folder.record())
-            | {"state": "failed", "failures": record["failures"] + 1}
+            | {"state": "failed", "failures": record["failures"] + 1, "ended": _now()}
             | {"error": reason, "traceback": traceback.format_exc()}
             | {"final": reason.startswith(DivergedError.__name__)}  # it would diverge again
         )
         raise
-    folder.write_record(record | folder.record() | outcome)
+    folder.write_record(record | folder.record() | outcome | {"ended": _now()})
     checkpoints.clear()
     contact.close()
 
@@ -93,7 +94,7 @@ def _reason(error: Exception, task: Task) -> str:
     reason = str(error) if isinstance(error, RankError) else f"{type(error).__name__}: {error}"
     if not is_out_of_memory(error):
         return reason
-    traceback.clear_frames(error.__traceback__)  # what they hold on the device takes its place
+    _release(error)
     height, width = open_prepared(task.prepared).images.shape[1:]
     asked, ranks = task.config["optim"]["batch_size"], len(task.devices)
     parts = ranks * task.config["optim"]["accumulate"]
@@ -108,9 +109,17 @@ def _reason(error: Exception, task: Task) -> str:
     return f"out of memory: optim.batch_size {asked} does not fit, {hint} ({reason})"
 
 
+def _release(error: BaseException | None) -> None:
+    """Let go of what the frames of an error hold: model and graph would take the hint's place."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()  # a network may hold itself; `fitting_step_s` gives the device its memory back
+
+
 def _opening_record(folder: RunFolder, task: Task) -> dict[str, Any]:
     before, here = folder.record(), provenance(torch.device(task.devices[0]))
-    kept = KEPT if before.get("device") == here["device"] else ()
+    kept = ("deaths", *(KEPT if before.get("device") == here["device"] else ()))
     return {key: before[key] for key in kept if key in before} | {
         "state": "running",
         "attempts": before.get("attempts", 0) + 1,
@@ -120,6 +129,10 @@ def _opening_record(folder: RunFolder, task: Task) -> dict[str, Any]:
         **here,
         "pid": os.getpid(),
         "host": socket.gethostname(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": _now(),
         "error": None,
     }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

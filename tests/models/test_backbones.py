@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 import torch
 import torchvision
@@ -6,6 +8,7 @@ from safetensors.torch import save_file
 from mtlbench.config import ModelConfig
 from mtlbench.errors import StudyError
 from mtlbench.models.backbones import BACKBONES
+from mtlbench.models.backbones.pretrained import weights_file, weights_identity, weights_name
 from mtlbench.models.network import build_model
 
 NAMES = sorted(BACKBONES)
@@ -57,6 +60,29 @@ def test_weights_of_another_network_are_refused(tmp_path):
     )
     with pytest.raises(StudyError, match="must hold the backbone's tensors"):
         build_model(ModelConfig(backbone="resnet18", weights=str(tmp_path / "w.safetensors")), 0)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "pth"])
+def test_a_file_is_known_by_its_content_wherever_it_lies(tmp_path, kind, monkeypatch):
+    path, other = tmp_path / f"a.{kind}", tmp_path / "below" / f"b.{kind}"
+    other.parent.mkdir()
+    for place in (path, other):
+        place.write_bytes(b"content")
+    expected = f"sha256:{hashlib.sha256(b'content').hexdigest()}"
+    monkeypatch.chdir(tmp_path)
+    assert {weights_identity(name) for name in (str(path), str(other), path.name)} == {expected}
+    path.write_bytes(b"another")
+    assert weights_identity(str(path)) == f"sha256:{hashlib.sha256(b'another').hexdigest()}"
+    assert weights_file(path.name) == path
+    assert weights_name(str(path), "resnet18") == path.name
+
+
+def test_words_stand_for_themselves_and_the_record_says_what_imagenet_is():
+    assert [weights_identity(word) for word in ("none", "imagenet")] == ["none", "imagenet"]
+    assert weights_file("imagenet") is None
+    assert weights_name("none", "resnet50") == "none"
+    expected = str(torchvision.models.ResNet50_Weights.DEFAULT)
+    assert weights_name("imagenet", "resnet50") == expected
 
 
 def test_absent_weights_are_refused():

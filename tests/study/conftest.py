@@ -1,3 +1,4 @@
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,22 @@ def design_of(study_file):
         return build_design(study, expand(study), load_data(study, {}))
 
     return make
+
+
+@pytest.fixture
+def disk_of(tmp_path):
+    """Make a file system of so many KB, and then change its size; give its folder."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def make(kilobytes):
+        again = "remount," if disk.is_mount() else ""
+        command = ["mount", "-t", "tmpfs", "-o", f"{again}size={kilobytes}k", "tmpfs", disk]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"no file system can be mounted: {done.stderr.strip()}")
+        return disk
+
+    yield make
+    if disk.is_mount():
+        subprocess.run(["umount", "--lazy", disk], check=True)

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from mtlbench.config import load_study
@@ -68,6 +70,28 @@ def test_a_change_under_runs_that_have_begun_is_refused_with_a_diff(
         check(begun, study_file, (old, new))
     assert said in str(error.value)
     assert "another name" in str(error.value)
+
+
+def test_other_weights_are_refused_but_a_file_may_move(tmp_path, study_file, design_of):
+    file, moved = tmp_path / "a.pth", tmp_path / "b.pth"
+    file.write_bytes(b"old")
+
+    def pretrained(path):
+        return 'backbone = "small"', f'backbone = "resnet18"\nweights = "{path}"'
+
+    design = design_of(pretrained(file))
+    assert {run.weights for run in design.runs.values()} == {file}
+    assert str(file) not in json.dumps([run.config for run in design.runs.values()])
+    folder = tmp_path / "results"
+    write_csv(folder / "cells.csv", *design.cells_table())
+    for name, run in design.runs.items():
+        write_json(folder / "runs" / name / "config.json", run.config)
+        RunFolder(folder / "runs" / name).write_record({"state": "complete", "files": {}})
+    file.rename(moved)
+    check(folder, study_file, pretrained(moved))
+    moved.write_bytes(b"new")
+    with pytest.raises(StudyError, match=r"model\.weights: other content \(8 runs\)"):
+        check(folder, study_file, pretrained(moved))
 
 
 @pytest.mark.parametrize(("old", "new"), GROWTH)

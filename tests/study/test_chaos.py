@@ -6,13 +6,14 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from pathlib import Path
 
 import pytest
 
-from mtlbench.records import RunFolder
+from mtlbench.records import RunFolder, read_json
 
 KILLS = int(os.environ.get("MTLBENCH_TEST_KILLS", "25"))
 """How many for each executor; `nox -s chaos` takes 200."""
@@ -27,23 +28,33 @@ MARK = "MTLBENCH_TEST_MARK"
 
 
 class Crowd:
-    """Everything that a study has started: processes that carry our mark in their environment."""
+    """Everything that a study has started: processes that carry our mark in their environment.
 
-    def __init__(self):
+    With the number of the driver that started them, from 1.
+    """
+
+    def __init__(self, **environment):
         self.mark = uuid.uuid4().hex
+        self.drivers = 0
+        self.environment = environment
 
     def start(self, study, results, log, *arguments):
+        self.drivers += 1
         code = "from mtlbench.cli import main; main()"
         command = [sys.executable, "-c", code, "study", "run", str(study)]
         command += ["--results", str(results), "--device", "cpu", "--jobs", "2", *arguments]
-        environment = os.environ | {MARK: self.mark}
+        environment = os.environ | {MARK: f"{self.mark}.{self.drivers}."} | self.environment
         return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
-    def pids(self):
+    def pids(self, drivers=None):
+        """Living processes: of these drivers, or of all."""
+        drivers = range(1, self.drivers + 1) if drivers is None else drivers
+        marks = [f"{MARK}={self.mark}.{driver}." for driver in drivers]
         found = []
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
-                marked = f"{MARK}={self.mark}".encode() in path.read_bytes()
+                environment = path.read_bytes().decode(errors="replace")
+                marked = any(mark in environment for mark in marks)
                 zombie = "\nState:\tZ" in (path.parent / "status").read_text()
             except OSError:
                 continue
@@ -87,7 +98,7 @@ def outcome(folder):
     names = ("config.json", "history.csv", "predictions.csv", "model.safetensors", "panels.npz")
     files = [path for path in (folder / "runs").rglob("*") if path.name in names]
     files += [folder / "cells.csv", *(folder / "report").glob("*.csv"), folder / "report/table.md"]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +114,18 @@ def undisturbed(tmp_path_factory, tiny_study):
     return outcome(home / "tiny")
 
 
+@pytest.fixture
+def temporary():
+    """A folder for temporary files with a short path, as Ray wants it."""
+    with tempfile.TemporaryDirectory(prefix="mtl", dir="/tmp") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("executor", ["local", "ray", "slurm"])
 def test_a_study_survives_kills_of_driver_worker_and_all(
-    study_file, tmp_path, executor, undisturbed
+    study_file, tmp_path, executor, undisturbed, temporary
 ):
-    rng, crowd = random.Random(executor), Crowd()
+    rng, crowd = random.Random(executor), Crowd(TMPDIR=str(temporary))
     extra = ("[resources]", '[resources]\nslurm = { cluster = "local" }')
     study = study_file(LONGER, CHECKPOINTS, SIX_SEEDS, *([extra] if executor == "slurm" else []))
     results = tmp_path / "results"
@@ -123,6 +141,8 @@ def test_a_study_survives_kills_of_driver_worker_and_all(
                 driver = crowd.start(study, results, log, *arguments)
             wait_for(lambda: computing(folder) or driver.poll() is not None)  # noqa: B023
             time.sleep(rng.uniform(0, 2))
+            if executor != "slurm":  # whose jobs outlive their driver
+                wait_for(lambda: not crowd.pids(range(1, crowd.drivers)), 30)
             kind, workers = rng.choice(["driver", "worker", "all"]), computing(folder)
             kinds.append("driver" if kind == "worker" and not workers else kind)
             if kinds[-1] == "worker":
@@ -142,15 +162,14 @@ def test_a_study_survives_kills_of_driver_worker_and_all(
         assert crowd.start(study, results, log, *arguments).wait(timeout=600) == 0
     check(folder, undisturbed, seen)
     wait_for(lambda: not crowd.pids(), 30)
-    assert crowd.pids() == [], "orphans"
+    assert list(temporary.glob("mtlbench-ray*")) == []
     print(f"{executor}: {KILLS} kills, {', '.join(f'{kinds.count(k)} {k}' for k in set(kinds))}")
 
 
 def check(folder, undisturbed, seen):
     """Every run once, what was done untouched, and all bytes as undisturbed."""
-    after = finished(folder)
-    assert len(after) == RUNS
-    assert seen.items() <= after.items()
+    assert seen.items() <= finished(folder).items()
+    assert_same_runs(folder, undisturbed, RUNS)
     if (folder / "report").exists():
         disturbed = outcome(folder)
         assert disturbed.keys() == undisturbed.keys()
@@ -246,16 +265,23 @@ def test_many_workers_do_each_of_many_runs_once(tmp_path, tiny_study):
 
 
 def test_of_drivers_that_start_at_once_one_wins(study_file, tmp_path, undisturbed):
-    """On an empty cache too: all of them want to prepare the data."""
+    """On an empty cache too: all of them want to prepare the data.
+
+    The winner is stopped until the others have answered, so that none comes after its end.
+    """
     study, crowds = study_file(LONGER, CHECKPOINTS), [Crowd() for _ in range(DRIVERS)]
-    drivers = []
+    named, drivers = tmp_path / "tiny" / "driver.json", {}
     for number, crowd in enumerate(crowds):
         with (tmp_path / f"log{number}").open("w") as log:
-            drivers.append(crowd.start(study, tmp_path, log))
-    codes = [driver.wait(timeout=400) for driver in drivers]
-    assert sorted(codes) == [0] + [1] * (DRIVERS - 1)
-    winner = drivers[codes.index(0)].pid
-    for number, code in enumerate(codes):
-        said = (tmp_path / f"log{number}").read_text()
-        assert code == 0 or f"is being driven by pid {winner} on host" in said, said
+            driver = crowd.start(study, tmp_path, log)
+            drivers[driver.pid] = driver, tmp_path / f"log{number}"
+    wait_for(named.exists)
+    winner = read_json(named)["pid"]
+    os.kill(winner, signal.SIGSTOP)
+    driver, _ = drivers.pop(winner)
+    for other, log in drivers.values():
+        assert other.wait(timeout=400) == 1
+        assert f"is being driven by pid {winner} on host" in log.read_text()
+    os.kill(winner, signal.SIGCONT)
+    assert driver.wait(timeout=400) == 0
     assert_same_runs(tmp_path / "tiny", undisturbed, 8)

@@ -1,4 +1,5 @@
 import time
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -10,14 +11,22 @@ from mtlbench.study.ablation import Ablation
 from mtlbench.study.driver import Driver
 from mtlbench.study.executors import Ended
 from mtlbench.study.listeners import Listeners
+from mtlbench.study.retry import forgive
 from mtlbench.training import contact
 from mtlbench.training.loop import HISTORY
 
 RETRIES = ResourcesConfig().retries
 
 
+class Stopped(BaseException):
+    pass
+
+
 class FakeExecutor:
-    """Ends each run by a script: `ok`, an error's text, `lost`, `disk` or `hang`."""
+    """Ends each run by a script: `ok`, an error's text, `lost`, `asked`, `disk`, `hang` or `stop`.
+
+    `lost 2` is lost after the second epoch; at `stop` the driver is.
+    """
 
     def __init__(self, slots, script=None):
         self.slots = slots
@@ -49,9 +58,16 @@ class FakeExecutor:
         if outcome == "ok":
             folder.write_record({"state": "complete", "files": {}, "validation": {}})
             return [Ended(name, None)]
-        if outcome == "lost":
+        if outcome == "stop":
+            raise Stopped
+        if outcome.startswith("lost"):
             folder.write_record(before | {"state": "running"})
+            rows = [{"epoch": n} for n in range(int(outcome.removeprefix("lost") or 0))]
+            write_csv(task.folder / "history.csv", HISTORY, rows)
             return [Ended(name, "killed")]
+        if outcome == "asked":
+            folder.write_record(before | {"state": "running"})
+            return [Ended(name, "asked to end", excused=True)]
         if outcome == "disk":
             folder.write_record(before | {"state": "running"})
             return [Ended(name, "DiskError: somewhere must be writable, but: it is full")]
@@ -181,6 +197,61 @@ def test_a_lost_run_is_started_again_and_given_up_when_it_keeps_dying(tmp_path, 
     again = FakeExecutor(2)
     assert run(tmp_path, design, again) == failures, "given up for good, over all starts"
     assert again.submitted == []
+
+
+def test_deaths_are_counted_over_starts(tmp_path, design_of):
+    design = design_of()
+    first, *_ = design.runs
+    with pytest.raises(Stopped):
+        run(tmp_path, design, FakeExecutor(1, {first: ["lost"] * RETRIES + ["stop"]}))
+    executor = FakeExecutor(1, {first: ["lost"]})
+    assert run(tmp_path, design, executor) == {first: f"killed, {RETRIES + 1} times"}
+    assert executor.submitted.count(first) == 1
+    write_csv(tmp_path / "cells.csv", *design.cells_table())
+    assert forgive(tmp_path) == [first]
+    again = FakeExecutor(1, {first: ["lost"] * RETRIES})
+    assert run(tmp_path, design, again) == {}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        ["asked", "lost"] * RETRIES + ["asked"],
+        ["lost"] * RETRIES + ["lost 1"] * RETRIES + ["lost 3", "lost 2"],
+        ["lost 2"] * RETRIES + ["lost 3", "stop"] + ["lost 2"] * (RETRIES - 1),
+    ],
+)
+def test_a_run_that_is_asked_to_end_or_gets_further_is_not_given_up(tmp_path, design_of, script):
+    """An epoch is progress once, also where a later attempt goes on from before it."""
+    design = design_of()
+    first, *_ = design.runs
+    executor, failures = FakeExecutor(1, {first: list(script)}), {}
+    while executor.script[first]:
+        executor.pending.clear()
+        with suppress(Stopped):
+            failures |= run(tmp_path, design, executor)
+    assert failures == {}
+    assert executor.submitted.count(first) == len(script) + 1
+
+
+def test_what_a_dead_driver_has_left_may_die_with_it(tmp_path, design_of, monkeypatch):
+    monkeypatch.setattr("mtlbench.study.driver.POLL_S", 0.01)
+    design = design_of()
+    first, *_ = design.runs
+    folder = RunFolder(tmp_path / "runs" / first)
+    folder.path.mkdir(parents=True)
+    folder.write_record({"state": "running", "deaths": {"times": RETRIES, "epochs": 0}})
+    lock = folder.lock()
+    lock.acquire()
+
+    class Dying(FakeStore):
+        """The process that computes the first run ends when another run has."""
+
+        def ended(self, name):
+            super().ended(name)
+            lock.release()
+
+    assert run(tmp_path, design, FakeExecutor(2), Dying()) == {}
 
 
 @pytest.mark.parametrize("slots", [1, 3])

@@ -1,9 +1,10 @@
 """Faults inside a run, by `execute` on the tiny study."""
 
 import errno
+import io
 import itertools
 import os
-import subprocess
+import weakref
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from mtlbench.study.cells import expand
 from mtlbench.study.data import load_data
 from mtlbench.study.design import build_design
 from mtlbench.study.retry import given_up
-from mtlbench.training import loop
+from mtlbench.training import loop, run
 from mtlbench.training.contact import ask_to_stop
 from mtlbench.training.run import Task, execute
 from mtlbench.training.state import DivergedError
@@ -76,6 +77,35 @@ def test_out_of_memory_says_what_would_fit(task_of, monkeypatch):
     assert not given_up(record, retries=1)
     more = {**task.config, "optim": {**task.config["optim"], "accumulate": 4}}
     execute(replace(task, folder=task.folder.with_name("parts"), config=more))
+
+
+def test_out_of_memory_has_let_go_of_the_network_before_it_tries_what_fits(task_of, monkeypatch):
+    """Of the batch and the graph too, also where one error has led to another."""
+    held = []
+
+    def run_out(kept):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def losses(self, model, batch, *ranks):
+        kept = true(self, model, batch, *ranks)
+        held.extend(weakref.ref(value) for value in (model, batch.image_B1HW, *kept))
+        try:
+            run_out(kept)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError from error
+
+    def largest_batch(*_):
+        assert [ref for ref in held if ref() is not None] == []
+        return 4, 0.1
+
+    true = Tasks.losses
+    monkeypatch.setattr(Tasks, "losses", losses)
+    monkeypatch.setattr(run, "largest_batch", largest_batch)
+    task = task_of()
+    with pytest.raises(MemoryError):
+        execute(task)
+    assert len(held) == 5
+    assert "4 would" in RunFolder(task.folder).record()["error"]
 
 
 def test_out_of_memory_even_with_one_case(task_of, monkeypatch):
@@ -152,61 +182,74 @@ def test_a_run_that_is_no_longer_needed_ends_as_pruned(task_of, monkeypatch):
     assert RunFolder(task.folder).record()["attempts"] == 1
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def failing_fsync(patch, n, number):
+    """Have the n-th fsync and all later ones fail."""
+    true, calls = os.fsync, itertools.count(1)
+
+    def fsync(handle):
+        if next(calls) >= n:
+            raise OSError(number, os.strerror(number))
+        true(handle)
+
+    patch.setattr(os, "fsync", fsync)
+
+
+def failing_write(patch, n, number):
+    """Have the n-th file that is written, and all later ones, find the disk full."""
+    true, calls = io.open, itertools.count(1)
+
+    def opened(file, mode="r", *arguments, **options):
+        full = "w" in mode and str(file).endswith(".tmp") and next(calls) >= n
+        return true("/dev/full" if full else file, mode, *arguments, **options)
+
+    patch.setattr(io, "open", opened)
+
+
+@pytest.mark.parametrize(
+    ("fail", "number"),
+    [
+        (failing_fsync, errno.ENOSPC),
+        (failing_fsync, errno.EROFS),
+        (failing_fsync, errno.EACCES),
+        (failing_write, errno.ENOSPC),
+    ],
+)
 def test_a_disk_fault_at_any_write_is_loud_and_the_run_goes_on_after_it(
-    task_of, monkeypatch, number
+    task_of, monkeypatch, fail, number
 ):
-    """Fail the n-th fsync for every n, as a full disk does at the latest there."""
+    """A full or read-only disk is no failure of the run; a file that denies access is."""
     task = task_of(resources=ResourcesConfig(checkpoint_steps=5))
     execute(task_of(folder="undisturbed"))
-    true = os.fsync
+    folder = RunFolder(task.folder)
     for n in itertools.count(1):
-        calls = itertools.count(1)
-
-        def fsync(handle, n=n, calls=calls):
-            if next(calls) >= n:
-                raise OSError(number, os.strerror(number))
-            true(handle)
-
         with monkeypatch.context() as patch:
-            patch.setattr(os, "fsync", fsync)
-            with suppress(OSError):
+            fail(patch, n, number)
+            with suppress(PermissionError if number == errno.EACCES else DiskError):
                 execute(task)
         assert_whole(task.folder)
-        if RunFolder(task.folder).state() == "complete":
+        assert number == errno.EACCES or folder.record().get("failures", 0) == 0
+        if folder.state() == "complete":
             break
+    assert n > 10
     for name in ("predictions.csv", "history.csv", "model.safetensors"):
         expected = (task.folder.parent / "undisturbed" / name).read_bytes()
         assert (task.folder / name).read_bytes() == expected
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 256 KB, which a run overfills."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted: {mounted.stderr.decode().strip()}")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
-def test_a_run_that_fills_the_disk_goes_on_once_there_is_room(task_of, small_disk):
+def test_a_run_that_fills_the_disk_goes_on_once_there_is_room(task_of, disk_of):
+    disk = disk_of(256)
     task = task_of(resources=ResourcesConfig(checkpoint_steps=5))
     execute(replace(task, folder=task.folder.with_name("undisturbed")))
-    task = replace(task, folder=small_disk / "run")
+    task = replace(task, folder=disk / "run")
     with pytest.raises(DiskError, match=r"run must be writable, but: No space left on device"):
         execute(task)
     record = RunFolder(task.folder).record()
     assert (record["state"], record["failures"]) == ("running", 0)
     assert_whole(task.folder)
-    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    disk_of(65536)
     execute(task)
     for name in ("predictions.csv", "history.csv", "model.safetensors"):
-        expected = (small_disk.parent / "undisturbed" / name).read_bytes()
+        expected = (disk.parent / "undisturbed" / name).read_bytes()
         assert (task.folder / name).read_bytes() == expected
 
 

@@ -1,21 +1,24 @@
+import os
 import shutil
 import sqlite3
 import subprocess
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import optuna
 import pytest
 
-from mtlbench.errors import StudyError
+from mtlbench.errors import DiskError, StudyError
 from mtlbench.records import RunFolder
 from mtlbench.study.store import Store
 
 
-def finish(folder, name, auc=0.7):
+def finish(folder, name, auc=0.7, **more):
     run = RunFolder(folder / "runs" / name)
     run.path.mkdir(parents=True, exist_ok=True)
     validation = {"auc": auc, "dice": None, "dice_lesions": None, "dice_any": None}
-    run.write_record({"state": "complete", "files": {}, "validation": validation})
+    run.write_record({"state": "complete", "files": {}, "validation": validation} | more)
 
 
 def trials(url):
@@ -80,6 +83,51 @@ def test_a_lost_store_is_rebuilt_from_the_run_folders(open_store, tmp_path, url)
     (tmp_path / "optuna.db").unlink()
     make()
     assert [(t.params, t.values, t.user_attrs) for t in trials(url)] == before
+
+
+def test_a_store_made_again_has_the_times_of_the_runs(open_store, tmp_path, url, monkeypatch):
+    make, (first, *_) = open_store
+    times = {"started": "2026-01-31T22:30:00+00:00", "ended": "2026-01-31T23:15:30+00:00"}
+    finish(tmp_path, first, **times)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        make()
+        (trial,) = trials(url)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert trial.datetime_start == datetime(2026, 2, 1, 7, 30)
+    assert trial.duration == timedelta(minutes=45, seconds=30)
+
+
+@pytest.mark.parametrize("when", ["open", "begun", "ended"])
+def test_a_full_disk_is_told_at_any_use_and_the_store_goes_on_after_it(
+    tmp_path, design_of, disk_of, when
+):
+    disk, design = disk_of(8 if when == "open" else 65536), design_of()
+    url, (first, second, *_) = f"sqlite:///{disk / 'optuna.db'}", design.runs
+
+    def fill(at):
+        if at == when:
+            found = os.statvfs(disk)
+            disk_of((found.f_blocks - found.f_bfree) * found.f_frsize // 1024)
+
+    def use():
+        store = Store(url, "tiny", design, tmp_path)
+        store.begun(first)
+        finish(tmp_path, first)
+        fill("ended")
+        store.ended(first)
+        fill("begun")
+        store.begun(second)
+
+    with pytest.raises(DiskError, match=r"optuna\.db must be writable, but: database or disk is"):
+        use()
+    disk_of(65536)
+    Store(url, "tiny", design, tmp_path)
+    assert by_run(url) == ([] if when == "open" else [first])
+    assert by_run(url, "RUNNING") == []
 
 
 def test_a_changed_design_gets_a_store_of_its_own(open_store, tmp_path, design_of, url):

@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torchvision
+from safetensors.torch import load_file, save_file
 
 from mtlbench.config import AugmentConfig, LossConfig, ModelConfig, OptimConfig, ResourcesConfig
 from mtlbench.errors import StudyError
+from mtlbench.models.backbones.pretrained import weights_identity
 from mtlbench.records import RunFolder
 from mtlbench.training import attempt, run
 from mtlbench.training.checkpoint import Checkpoints, Stopped, StopRequest
@@ -122,6 +125,36 @@ def test_a_pruned_run_has_the_metrics_of_its_last_validation(task, monkeypatch):
         name: rows[1][f"val_{name}"] for name in ("auc", "dice", "dice_lesions", "dice_any")
     }
     assert found["validation"]["dice"] is not None
+
+
+@pytest.fixture
+def pretrained(task, tmp_path):
+    """The task with weights from a file."""
+    torch.manual_seed(0)
+    file = tmp_path / "resnet.safetensors"
+    save_file(torchvision.models.resnet18().state_dict(), file)
+    model = ModelConfig(backbone="resnet18", weights=weights_identity(str(file)))
+    (stage,) = task.config["stages"]
+    changed = {"model": model.model_dump(), "stages": [stage | {"epochs": 1}]}
+    return replace(task, config={**task.config, **changed}, weights=file)
+
+
+def test_a_run_starts_from_the_weights_in_the_file(pretrained):
+    """With no learning rate it keeps them."""
+    optim = pretrained.config["optim"] | {"lr": 1e-30}
+    execute(replace(pretrained, config={**pretrained.config, "optim": optim}))
+    kept = load_file(pretrained.folder / "model.safetensors")
+    given = load_file(pretrained.weights)
+    assert torch.equal(kept["features.0.weight"], given["conv1.weight"].sum(1, keepdim=True))
+    assert torch.equal(kept["features.7.1.conv2.weight"], given["layer4.1.conv2.weight"])
+    assert record(pretrained)["weights"] == "resnet.safetensors"
+
+
+def test_a_file_of_weights_that_was_replaced_is_noticed(pretrained):
+    save_file(torchvision.models.resnet18().state_dict(), pretrained.weights)
+    with pytest.raises(StudyError, match=r"resnet\.safetensors: must be the file that it was"):
+        execute(pretrained)
+    assert not (pretrained.folder / "history.csv").exists()
 
 
 def test_a_batch_must_have_a_case_for_each_part(task):

@@ -4,15 +4,12 @@ torchvision is imported where a network is built: it takes two seconds, and a st
 reads names only, starts without it.
 """
 
-from pathlib import Path
-
-import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mtlbench.config import ModelConfig
 from mtlbench.errors import StudyError
 from mtlbench.models.backbones.base import Backbone, set_output_stride
+from mtlbench.models.backbones.pretrained import load_weights
 
 
 def torchvision_resnet(config: ModelConfig, *, name: str) -> Backbone:
@@ -26,7 +23,7 @@ def torchvision_resnet(config: ModelConfig, *, name: str) -> Backbone:
     net = get_model(name, weights=None)
     channels = net.fc.in_features
     grey = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
-    state = _pretrained(config.weights, name)
+    state = load_weights(config.weights, name)
     nn.init.kaiming_normal_(grey.weight, mode="fan_out", nonlinearity="relu")
     net.conv1 = grey
     if state is not None:
@@ -74,24 +71,6 @@ def _initialise(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-
-
-def _pretrained(weights: str, name: str) -> dict[str, Tensor] | None:
-    if weights == "none":
-        return None
-    if weights == "imagenet":
-        from torchvision.models import get_model_weights
-
-        entry = get_model_weights(name).DEFAULT
-        state: dict[str, Tensor] = entry.get_state_dict(progress=False, check_hash=True)
-        return state
-    path = Path(weights).expanduser()
-    if not path.is_file():
-        raise StudyError(f"model.weights must be 'none', 'imagenet' or a file, but got {weights!r}")
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    loaded: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return loaded
 
 
 def _load(net: nn.Module, state: dict[str, Tensor], source: str) -> None:

@@ -16,6 +16,8 @@ class Ended:
 
     run: str
     reason: str | None
+    excused: bool = False
+    """Whether it was asked to end: not counted as the death of a run that keeps dying."""
 
 
 class Executor(Protocol):

@@ -42,6 +42,8 @@ class Ticket:
     """Of the job's process, which leads a group of its own; None before it has begun."""
     reason: str | None = None
     """Why the job has ended without the run being done."""
+    asked: bool = False
+    """Whether it was asked to end."""
 
 
 def read_ticket(folder: Path) -> Ticket | None:
@@ -163,7 +165,7 @@ class Job:
             if notice.requeue:
                 (folder / HEARTBEAT).unlink(missing_ok=True)  # it may be silent while it waits
                 return True
-            write_ticket(folder, replace(ticket, reason="its job was asked to end"))
+            write_ticket(folder, replace(ticket, reason="its job was asked to end", asked=True))
         except Exception as error:
             with contextlib.suppress(OSError):
                 write_ticket(folder, replace(ticket, reason=f"{type(error).__name__}: {error}"))

@@ -22,6 +22,8 @@ from mtlbench.training.run import Task, execute
 
 STOP_S = 25.0
 """How long a worker that was asked to stop may take over its checkpoint."""
+_ASKED = (0, -signal.SIGTERM)
+"""How a worker ends that somebody has asked to: after a checkpoint, or before it listens."""
 _CONTEXT = mp.get_context("spawn")
 
 
@@ -96,12 +98,14 @@ class LocalExecutor:
 
     def _ended(self, worker: _Worker) -> Ended:
         assert worker.run is not None
+        excused = False
         try:
             reason: str | None = worker.pipe.recv()
         except (EOFError, OSError):
             worker.process.join()
             reason = f"its worker ended with code {worker.process.exitcode}"
-        ended = Ended(worker.run, reason)
+            excused = worker.process.exitcode in _ASKED
+        ended = Ended(worker.run, reason, excused)
         worker.run, worker.fresh = None, reason is None
         return ended
 

@@ -15,8 +15,6 @@ import math
 import os
 import secrets
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -30,6 +28,7 @@ from mtlbench.config import ResourcesConfig
 from mtlbench.errors import StudyError
 from mtlbench.study.executors.base import Ended
 from mtlbench.study.executors.local import STOP_S, LocalExecutor
+from mtlbench.study.executors.temporary import guarded_folder
 from mtlbench.training.run import Task
 
 if not os.environ.get("RAY_ADDRESS"):
@@ -50,6 +49,8 @@ POLL_S = 1.0
 """How long an actor waits for its run at a time; a call to it waits as long at most."""
 ANSWER_S = 10.0
 """An actor that does not answer for so long is killed."""
+PREFIX = "mtlbench-ray."
+"""Of the temporary folder of a cluster of our own, for its sockets and logs."""
 OBJECTS_BYTES = 80 * 2**20
 """Ray's object store of a cluster of our own: tasks and answers are small."""
 
@@ -63,15 +64,16 @@ class RayExecutor:
         """Connect to the cluster that `RAY_ADDRESS` names, or start one on this machine.
 
         Raises:
-            StudyError: there is no such cluster, or it has fewer GPUs than the slots ask for.
+            StudyError: there is no such cluster, it has fewer GPUs than the slots ask for, or the
+                path of the temporary folder is too long for one.
         """
         self.slots = len(places)
         self._slots: list[_Slot] = []
         self._own = contextlib.ExitStack()
         """What goes with a cluster that was started here."""
-        with _sigterm_untouched():
-            self._connect(places)
         try:
+            with _sigterm_untouched():
+                self._connect(places)
             shares = _shares(places, resources, _resources())
         except StudyError:
             self.close()
@@ -127,10 +129,10 @@ class RayExecutor:
                     f"RAY_ADDRESS must name a running Ray cluster, but got {address!r}: {error}"
                 ) from None
             return
-        temporary = self._own.enter_context(_guarded_folder())
+        temporary = self._own.enter_context(guarded_folder(PREFIX))
         indices = {_index(device) for place in places for device in place}
         gpus = sorted(index for index in indices if index is not None)
-        with _visible(gpus):
+        with _visible(gpus), _short_paths():
             ray.init(
                 address="local",
                 num_gpus=len(gpus),
@@ -255,21 +257,17 @@ def _visible(gpus: Sequence[int]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _guarded_folder() -> Iterator[Path]:
-    """A folder for Ray's sockets and logs; it goes with all that uses it, even if we are killed.
-
-    The kernel ends Ray's main processes with us, but their agents linger for a minute.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="mtlbench-ray-"))
-    guard = subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("guard.py"), folder],
-        stdin=subprocess.PIPE,
-        start_new_session=True,  # what is sent to our group is not for it
-    )
+def _short_paths() -> Iterator[None]:
+    """Tell what to do where Ray's sockets cannot have the paths that it gives them."""
     try:
-        yield folder
-    finally:
-        guard.communicate()
+        yield
+    except OSError as error:
+        if "AF_UNIX" not in str(error):
+            raise
+        folder = tempfile.gettempdir()
+        raise StudyError(
+            f"TMPDIR must be a folder with a short path, but got {folder}: {error}"
+        ) from None
 
 
 def _resources() -> list[dict[str, float]]:

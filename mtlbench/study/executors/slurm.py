@@ -72,6 +72,8 @@ class SlurmExecutor:
             raise StudyError(f"resources.slurm: {error}") from None
         self._followed: dict[str, Path] = {}
         self._refused: list[Ended] = []
+        self._killed: set[str] = set()
+        """Runs whose job was asked to end by us, since it hung."""
 
     def submit(self, task: Task) -> None:
         """Submit a job for the run, or follow the one that it has."""
@@ -107,6 +109,7 @@ class SlurmExecutor:
         """End the run's job with all of its processes."""
         folder = self._followed.get(run)
         if folder and (ticket := read_ticket(folder)):
+            self._killed.add(run)
             self._queues[ticket.cluster].kill(ticket)
 
     def close(self) -> None:
@@ -136,6 +139,7 @@ class SlurmExecutor:
         if self._works_on(folder):
             return None
         ticket = read_ticket(folder)  # again: it may have ended since
+        reason: str | None
         if ticket is None:
             reason = None
         else:
@@ -143,7 +147,9 @@ class SlurmExecutor:
             reason = ticket.reason or f"its job {ticket.id} ended without a word: see {logs}"
         drop_ticket(folder)
         del self._followed[name]
-        return Ended(name, reason)
+        asked = ticket is not None and ticket.asked and name not in self._killed
+        self._killed.discard(name)
+        return Ended(name, reason, excused=asked)
 
     def _works_on(self, folder: Path) -> bool:
         """Whether the run has a job that waits or runs."""

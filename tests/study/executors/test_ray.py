@@ -19,6 +19,8 @@ from mtlbench.study.executors import EXECUTORS
 if find_spec("ray") is None:
     pytest.skip("Ray is an extra", allow_module_level=True)
 from mtlbench.study.executors import ray as ray_module
+from mtlbench.study.executors.ray import PREFIX
+from mtlbench.study.executors.temporary import guarded_folder
 
 GONE_S = 5.0
 """Within which nothing is left of a driver that was killed."""
@@ -26,7 +28,7 @@ GONE_S = 5.0
 
 def folders(pids):
     """The temporary folders that these processes have been told of."""
-    named = (re.findall(r"/[^\0=]*/mtlbench-ray-\w+", _command(pid)) for pid in pids)
+    named = (re.findall(r"/[^\0=]*/mtlbench-ray\.\w+", _command(pid)) for pid in pids)
     return {Path(name) for names in named for name in names}
 
 
@@ -65,6 +67,33 @@ def test_nothing_is_left_of_a_killed_driver_and_the_next_goes_on(
     executor.submit(runs.task(tmp_path))
     assert tools.until_ended(executor)[0].reason is None
     assert RunFolder(task.folder).record()["attempts"] == 2
+
+
+def test_what_was_left_of_a_driver_that_was_killed_with_its_guard_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, other = tmp_path / f"{PREFIX}0a1b2c3d", tmp_path / "other"
+    for folder in (left, other):
+        (folder / "ray").mkdir(parents=True)
+    with guarded_folder(PREFIX) as first:
+        assert not left.exists()
+        with guarded_folder(PREFIX) as second:
+            assert first.is_dir(), "it is in use"
+            assert first != second
+            assert {path.name for path in tmp_path.iterdir()} == {first.name, second.name, "other"}
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def test_a_temporary_folder_with_a_long_path_is_one_line(tmp_path):
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    code = "from mtlbench.study.executors import EXECUTORS; from mtlbench.config import *; "
+    code += "EXECUTORS['ray']([('cpu',)], ResourcesConfig(), None)"
+    environment = os.environ | {"TMPDIR": str(long)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert f"StudyError: TMPDIR must be a folder with a short path, but got {long}: " in last
+    assert list(long.iterdir()) == []
 
 
 def test_runs_are_those_of_the_local_executor_to_the_byte(

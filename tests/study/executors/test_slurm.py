@@ -85,10 +85,20 @@ def test_a_job_that_is_killed_ends_its_run_and_the_next_goes_on(
         assert ended.reason == "its job was asked to end"  # Slurm sends SIGCONT, then SIGTERM
     else:
         assert f"its job {jobs(tmp_path)[0]} ended without a word" in ended.reason
+    assert not ended.excused
     tools.wait_for(lambda: not tools.alive({pid}), GONE_S)
     executor.submit(runs.task(tmp_path))
     assert tools.until_ended(executor)[0].reason is None
     assert RunFolder(task.folder).record()["attempts"] == 2
+
+
+def test_a_job_that_somebody_asks_to_end_is_excused(runs, tools, executor, tmp_path):
+    task = runs.task(tmp_path, epochs=tools.LONG)
+    executor.submit(task)
+    os.kill(tools.until_computing(task.folder), signal.SIGTERM)
+    (ended,) = tools.until_ended(executor)
+    assert ended.excused
+    assert (task.folder / "checkpoints.json").exists()
 
 
 def test_close_writes_a_checkpoint_and_leaves_nothing(runs, tools, tmp_path):
