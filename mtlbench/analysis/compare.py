@@ -10,8 +10,8 @@ from mtlbench.analysis.bootstrap import Key, bootstrap
 from mtlbench.analysis.findings import Findings
 from mtlbench.analysis.intervals import METHODS, Estimate
 from mtlbench.analysis.metric import Metric, find_metric
+from mtlbench.analysis.multiplicity import ADJUSTMENTS
 from mtlbench.analysis.rows import (
-    ADJUSTMENTS,
     COMPARISON_COLUMNS,
     ESTIMATE_COLUMNS,
     Rules,

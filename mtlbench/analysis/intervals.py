@@ -5,7 +5,7 @@ with most resamples undefined, or for which its metric gives a reason, has no in
 resample without value or standard error is dropped and counted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,6 @@ from scipy import special
 from mtlbench.analysis.frame import Floats, Mask
 
 STUDENTISED, BCA, PERCENTILE = METHODS = ("studentised", "bca", "percentile")
-MIN_SEEDS = 3
-"""From here on seeds are a random sample of trainings."""
 NO_VARIANCE = 1e-24
 """A variance below this is rounding: the standard error of a metric in [0, 1] is below 1e-12."""
 
@@ -108,6 +106,21 @@ def studentised(estimate: Estimate, scale: Scale, level: float) -> Interval | No
     between, and `p` by the inverse of the same line: p < 1 − level exactly where the interval
     excludes 0, p = 1/(B+1) where |t| exceeds all |t*|.
     """
+    rungs = ladder(estimate, scale)
+    if rungs is None:
+        return None
+    error = float(scale.error(np.asarray(estimate.value), np.asarray(estimate.variance)))
+    quantile = rung(rungs, level)
+    if quantile == 0:
+        return None
+    low, high = scale.limits(estimate.value, quantile * error)
+    t = abs(estimate.value) / np.sqrt(estimate.variance)
+    p = 1 - _position(rungs, float(t)) / rungs.size
+    return Interval(low, high, p)
+
+
+def ladder(estimate: Estimate, scale: Scale) -> Floats | None:
+    """0 and the resamples' ordered |t*|; None where there is no interval or most are undefined."""
     if not _has_interval(estimate, scale):
         return None
     value_B, variance_B = estimate.value_B, estimate.variance_B
@@ -117,27 +130,22 @@ def studentised(estimate: Estimate, scale: Scale, level: float) -> Interval | No
         distance_B = scale.forward(value_B) - scale.forward(np.asarray(centre))
         t_B = np.abs(distance_B / scale.error(value_B, variance_B))
     t_B = np.sort(t_B[_defined(estimate) & np.isfinite(t_B)])
-    if 2 * t_B.size < value_B.size:
-        return None
-    error = float(scale.error(np.asarray(estimate.value), np.asarray(estimate.variance)))
-    ladder = np.concatenate([[0.0], t_B])
-    quantile = np.interp(level * (t_B.size + 1), np.arange(ladder.size), ladder)
-    if quantile == 0:
-        return None
-    low, high = scale.limits(estimate.value, float(quantile) * error)
-    t = abs(estimate.value) / np.sqrt(estimate.variance)
-    p = 1 - _position(ladder, float(t)) / (t_B.size + 1)
-    return Interval(low, high, p)
+    return None if 2 * t_B.size < value_B.size else np.concatenate([[0.0], t_B])
 
 
-def _position(ladder: Floats, t: float) -> float:
+def rung(rungs: Floats, level: float) -> float:
+    """The `level` quantile of a `ladder`."""
+    return float(np.interp(level * rungs.size, np.arange(rungs.size), rungs))
+
+
+def _position(rungs: Floats, t: float) -> float:
     """Where t stands between the rungs 0, 1, .. of a rising ladder that begins with 0."""
-    above = int(np.searchsorted(ladder, t, side="left"))
+    above = int(np.searchsorted(rungs, t, side="left"))
     if above == 0:
         return 0.0
-    if above == ladder.size:
-        return ladder.size - 1.0
-    below, step = ladder[above - 1], ladder[above] - ladder[above - 1]
+    if above == rungs.size:
+        return rungs.size - 1.0
+    below, step = rungs[above - 1], rungs[above] - rungs[above - 1]
     return float(above - 1 + (t - below) / step)
 
 
@@ -201,33 +209,13 @@ def clustered_t(estimate: Estimate, scale: Scale, level: float) -> Interval | No
 
     For AUC on the logit scale Obuchowski's clustered variance (1997), for Dice the delta method.
     """
-    return _t_interval(estimate, scale, level, estimate.variance, estimate.df)
+    return t_interval(estimate, scale, level, estimate.variance, estimate.df)
 
 
-def seeds_by_cases(estimate: Estimate, scale: Scale, level: float) -> Interval | None:
-    """Seeds as random readers: Obuchowski & Rockette 1995 with the df of Hillis 2007.
-
-    v = (MS + S·max(cov₂, 0)) / S and df = (MS + S·max(cov₂, 0))² / (MS² / (S−1)), MS the variance
-    between seeds and cov₂ the mean patient-level covariance of two seeds; df is at most that of
-    `clustered_t`. Needs S >= 3.
-    """
-    variance, df = orh_variance(estimate.value_S, estimate.covariance_SS)
-    return _t_interval(estimate, scale, level, variance, min(df, estimate.df))
-
-
-def orh_variance(value_S: Floats, covariance_SS: Floats) -> tuple[float, float]:
-    """Variance of the mean over seeds and its degrees of freedom; see `seeds_by_cases`."""
-    n_seeds = value_S.size
-    between = float(np.var(value_S, ddof=1))
-    off_diagonal = covariance_SS.sum() - np.trace(covariance_SS)
-    shared = n_seeds * max(float(off_diagonal) / (n_seeds * (n_seeds - 1)), 0.0)
-    df = (n_seeds - 1) * ((between + shared) / between) ** 2 if between > 0 else np.inf
-    return (between + shared) / n_seeds, df
-
-
-def _t_interval(
+def t_interval(
     estimate: Estimate, scale: Scale, level: float, variance: float, df: float
 ) -> Interval | None:
+    """Give g(θ) ± t × se, se² = `variance`; its p is that of θ / se on the metric's own scale."""
     if not _has_interval(estimate, scale) or df < 1 or variance <= NO_VARIANCE:
         return None
     error = float(scale.error(np.asarray(estimate.value), np.asarray(variance)))
@@ -249,23 +237,3 @@ def _defined(estimate: Estimate) -> Mask:
 def _has_interval(estimate: Estimate, scale: Scale) -> bool:
     inside = 0 < estimate.value < 1 if scale.logit else np.isfinite(estimate.value)
     return bool(inside and estimate.variance > NO_VARIANCE and not estimate.no_interval)
-
-
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values that bound the false discovery rate (1995); NaN stays NaN."""
-    adjusted, running = list(p_values), 1.0
-    ranked = sorted((p, i) for i, p in enumerate(p_values) if not np.isnan(p))
-    for rank, (p, i) in reversed(list(enumerate(ranked, start=1))):
-        running = min(running, len(ranked) / rank * p)
-        adjusted[i] = running
-    return adjusted
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values (1979); NaN stays NaN and is no test of the family."""
-    adjusted, running = list(p_values), 0.0
-    ranked = sorted((p, i) for i, p in enumerate(p_values) if not np.isnan(p))
-    for rank, (p, i) in enumerate(ranked):
-        running = max(running, min(1.0, (len(ranked) - rank) * p))
-        adjusted[i] = running
-    return adjusted

@@ -16,13 +16,12 @@ from mtlbench.analysis.bootstrap import bootstrap
 from mtlbench.analysis.frame import Floats, Mask
 from mtlbench.analysis.intervals import (
     LOGIT,
-    MIN_SEEDS,
     NO_VARIANCE,
     PERCENTILE,
     Estimate,
-    orh_variance,
 )
 from mtlbench.analysis.metric import DICE, find_metric
+from mtlbench.analysis.seeds import MIN_SEEDS, orh_variance
 from mtlbench.errors import StudyError
 
 OUTLINE = 181
@@ -59,7 +58,7 @@ def joint(
     The region of an arm is an ellipse where both metrics are logits, so that it stays within
     (0, 1); `outline` draws it. Its standard errors are those of the closed form
     (`intervals.clustered_t`), its correlation is that of the resamples. With three seeds or more
-    an axis is as wide as seeds x cases make it (`intervals.orh_variance`), never narrower than the
+    an axis is as wide as seeds x cases make it (`seeds.orh_variance`), never narrower than the
     patients alone; what the seeds add counts as uncorrelated, since a few cannot tell a
     correlation. The radius of an axis is sqrt(2 F) standard errors, F the `level` quantile of
     F(2, df) with the axis' own df: for many patients that of chi-square with 2 degrees. Where df

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from scipy import special
 
-from mtlbench.analysis.intervals import MIN_SEEDS
+from mtlbench.analysis.seeds import MIN_SEEDS
 from mtlbench.config import AssumeConfig
 
 

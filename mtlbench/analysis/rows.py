@@ -12,20 +12,18 @@ from mtlbench.analysis.frame import Floats
 from mtlbench.analysis.intervals import (
     BCA,
     IDENTITY,
-    MIN_SEEDS,
     NO_VARIANCE,
     PERCENTILE,
     STUDENTISED,
     Estimate,
     Interval,
     Scale,
-    benjamini_hochberg,
     by_method,
     clustered_t,
-    holm,
-    seeds_by_cases,
 )
 from mtlbench.analysis.metric import Metric
+from mtlbench.analysis.multiplicity import ADJUSTMENTS
+from mtlbench.analysis.seeds import MIN_SEEDS, seeds_by_cases
 from mtlbench.analysis.statistic import Statistic
 
 MIN_PATIENTS = 20
@@ -47,7 +45,6 @@ NAMES = {
     PERCENTILE: "percentile patient bootstrap",
 }
 ORH = "seeds x cases (Obuchowski-Rockette-Hillis)"
-ADJUSTMENTS = {"holm": holm, "bh": benjamini_hochberg}
 Row = dict[str, Any]
 
 

@@ -15,8 +15,9 @@ from mtlbench.analysis.bootstrap import Key, bootstrap
 from mtlbench.analysis.frame import Floats, Mask
 from mtlbench.analysis.intervals import Estimate
 from mtlbench.analysis.metric import Metric, find_metric
+from mtlbench.analysis.multiplicity import ADJUSTMENTS
 from mtlbench.analysis.resample import Draw, Rows
-from mtlbench.analysis.rows import ADJUSTMENTS, Row, Rules, comparison_rows, estimate_row
+from mtlbench.analysis.rows import Row, Rules, comparison_rows, estimate_row
 from mtlbench.analysis.statistic import Kernel, Statistic
 from mtlbench.errors import DataError, StudyError
 

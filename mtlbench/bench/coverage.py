@@ -22,8 +22,8 @@ from mtlbench.analysis.intervals import (
     Scale,
     by_method,
     clustered_t,
-    holm,
 )
+from mtlbench.analysis.multiplicity import holm
 from mtlbench.bench.measure import Result, Row
 from mtlbench.bench.simulate import WORLDS, Setting, truth
 

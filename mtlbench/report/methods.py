@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mtlbench.analysis.intervals import MIN_SEEDS
+from mtlbench.analysis.seeds import MIN_SEEDS
 from mtlbench.report import files, text
 from mtlbench.report.collect import Cell, Run, Study
 from mtlbench.report.notes import (

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mtlbench.analysis.intervals import MIN_SEEDS
+from mtlbench.analysis.seeds import MIN_SEEDS
 from mtlbench.report import text
 from mtlbench.report.collect import Study
 from mtlbench.report.numbers import Numbers

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from importlib import resources
 
-from mtlbench.analysis.intervals import MIN_SEEDS
+from mtlbench.analysis.seeds import MIN_SEEDS
 from mtlbench.report.collect import Study
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.published import Published

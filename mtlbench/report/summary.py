@@ -1,6 +1,6 @@
 """One paragraph that says what was compared, on what, and what may be concluded."""
 
-from mtlbench.analysis.intervals import MIN_SEEDS
+from mtlbench.analysis.seeds import MIN_SEEDS
 from mtlbench.report import text
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.numbers import Numbers, Row

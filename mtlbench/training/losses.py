@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mtlbench.config import CLASSES, LossConfig
 from mtlbench.data.resident import Batch
-from mtlbench.training.tail import ROWS, cross_entropy, square_sums
+from mtlbench.training.tail import cross_entropy, pixel_counts
 
 Floats = NDArray[np.float64]
 SegmentationLoss = Callable[[Tensor, Batch, Tensor], Tensor]
@@ -51,11 +51,7 @@ def weighted_cross_entropy(
 
 def pixel_weight(batch: Batch, weight_K: Tensor) -> Tensor:
     """Σ w over the pixels that count: those of cases with a mask, but for ignored ones."""
-    pixels_BK = torch.zeros(
-        len(batch.mask_BHW), len(weight_K), dtype=torch.int64, device=weight_K.device
-    )
-    for mask_BRW in torch.split(batch.mask_BHW, 8 * ROWS, dim=1):
-        pixels_BK += square_sums(mask_BRW, len(weight_K), stride=8).sum(dim=(2, 3))
+    pixels_BK = pixel_counts(batch.mask_BHW, len(weight_K))
     pixels_K = (pixels_BK * batch.has_mask_B[:, None]).sum(dim=0)
     return (pixels_K.double() * weight_K).sum().float()
 

@@ -155,14 +155,29 @@ def _target(mask_BHW: Tensor, weight_BK: Tensor, band: Band, stride: int) -> Ten
 def square_sums(mask_BRW: Tensor, classes: int, stride: int) -> Tensor:
     """Pixels of each class in each square of `stride` (4 or 8) a side, BKrw.
 
-    The bytes of a word are added at once, first those of several words, then, by a product with
-    0x01…01, those of one into its highest byte; 64 is the largest sum, so that none runs over.
+    A product with 0x01…01 adds the bytes of a word up in its highest; their sum is 64 at most.
+    """
+    word = {4: torch.int32, 8: torch.int64}[stride]
+    ones = int.from_bytes(b"\x01" * stride)
+    return (_column_sums(mask_BRW, classes, stride, word) * ones) >> 8 * (stride - 1)
+
+
+def pixel_counts(mask_BHW: Tensor, classes: int) -> Tensor:
+    """Pixels of each class in each mask, BK."""
+    count_BK = mask_BHW.new_zeros(len(mask_BHW), classes, dtype=torch.int64)
+    for mask_BRW in torch.split(mask_BHW, 8 * ROWS, dim=1):
+        words_BKrw = _column_sums(mask_BRW, classes, 2 * ROWS, torch.int64)
+        count_BK += words_BKrw.view(torch.uint8).sum(dim=(2, 3))
+    return count_BK
+
+
+def _column_sums(mask_BRW: Tensor, classes: int, rows: int, word: torch.dtype) -> Tensor:
+    """Pixels of each class in each column of `rows` pixels (255 at most), a byte each, BKrw.
+
+    The bytes of a word are added at once; since none runs over, they are the columns side by side.
     """
     batch, height, width = mask_BRW.shape
-    missing = (0, -width % stride, 0, -height % stride)
+    missing = (0, -width % word.itemsize, 0, -height % rows)
     whole = F.pad(mask_BRW, missing, value=IGNORED) if any(missing) else mask_BRW
-    word = {4: torch.int32, 8: torch.int64}[stride]
     words_BKRw = one_hot(whole, classes).view(word)
-    words_BKrsw = words_BKRw.view(batch, classes, -1, stride, words_BKRw.shape[-1])
-    ones = int.from_bytes(b"\x01" * stride)
-    return (words_BKrsw.sum(dim=3, dtype=word) * ones) >> 8 * (stride - 1)
+    return words_BKRw.unflatten(2, (-1, rows)).sum(dim=3, dtype=word)

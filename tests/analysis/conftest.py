@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mtlbench.analysis.intervals import Estimate
+
 PIXELS = 400
 MakeFrame = Callable[..., pd.DataFrame]
 
@@ -62,3 +64,22 @@ def make_seeds(make: MakeFrame) -> MakeFrame:
         return with_seeds(make, seeds, **options)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def make_estimate():
+    """An estimate whose studentised resamples are t_B exactly, on the identity scale."""
+
+    def estimate(value, variance, t_B=(), values=None, covariance=None, df=30):
+        t_B = np.asarray(t_B, float)
+        return Estimate(
+            value=value,
+            variance=variance,
+            value_S=np.asarray([value] if values is None else values, float),
+            covariance_SS=np.asarray([[variance]] if covariance is None else covariance, float),
+            value_B=value + t_B * 0.1,
+            variance_B=np.full(t_B.shape, 0.01),
+            df=df,
+        )
+
+    return estimate

@@ -14,8 +14,9 @@ from sklearn.metrics import roc_auc_score
 from mtlbench.analysis import compare, find_metric
 from mtlbench.analysis.align import align
 from mtlbench.analysis.bootstrap import bootstrap
-from mtlbench.analysis.intervals import IDENTITY, Estimate, orh_variance, seeds_by_cases
+from mtlbench.analysis.intervals import IDENTITY, Estimate
 from mtlbench.analysis.resample import patient_counts
+from mtlbench.analysis.seeds import orh_variance, seeds_by_cases
 
 
 def digits(text):
@@ -162,10 +163,14 @@ P_VALUE = 0.05123303
 
 
 def estimate(value_S, shared, df=44):
-    """What seeds_by_cases looks at: the values and, off the diagonal, what they share."""
+    """What seeds_by_cases looks at: the values and, off the diagonal, what they share.
+
+    Resamples that reach no further than Student's t stretch nothing.
+    """
     covariance_SS = np.full((value_S.size, value_S.size), shared)
     np.fill_diagonal(covariance_SS, 1.0)
-    return Estimate(value_S.mean(), 1.0, value_S, covariance_SS, np.zeros(99_999), None, df)
+    value_B, variance_B = np.zeros(99_999), np.ones(99_999)
+    return Estimate(value_S.mean(), 1.0, value_S, covariance_SS, value_B, variance_B, df)
 
 
 @pytest.mark.parametrize(
