@@ -20,9 +20,8 @@ from mtlbench.analysis.rows import (
     few_seeds,
     notes,
 )
+from mtlbench.config import fewest_resamples
 from mtlbench.errors import StudyError
-
-MIN_RESAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def compare(
     wanted = [find_metric(name) for name in dict.fromkeys(metrics)]
     bases = _baselines(frames, baseline, wanted)
     rules = _rules(level, method, adjust, margins or {}, wanted)
-    _check_numbers(resamples, seed)
+    check_numbers(level, resamples, seed)
     needs = {metric.needs for metric in wanted}
     cases, arms = align(
         frames,
@@ -158,8 +157,17 @@ def _rules(
     return Rules(level, method, adjust, margins)
 
 
-def _check_numbers(resamples: int, seed: int) -> None:
-    if resamples < MIN_RESAMPLES:
-        raise StudyError(f"resamples must be >= {MIN_RESAMPLES}, but got {resamples}")
+def check_numbers(level: float, resamples: int, seed: int) -> None:
+    """Refuse too few resamples and a seed that is none.
+
+    Raises:
+        StudyError: always where it refuses.
+
+    """
+    fewest = fewest_resamples(level)
+    if resamples < fewest:
+        raise StudyError(
+            f"resamples must be >= {fewest} for intervals of level {level}, but got {resamples}"
+        )
     if seed < 0:
         raise StudyError(f"seed must be >= 0, but got {seed}")

@@ -47,6 +47,16 @@ def dice_rows(cases: Cases, masked_N: Mask) -> Rows:
     )
 
 
+def effective_patients(area_NK: Floats, patient_N: Indices) -> Floats:
+    """Give the number of patients with equal areas that would weigh as much, K (Kish 1965).
+
+    (Σ a)² / Σ a², a the area of a class over a patient's images: pooled Dice weighs patients by it.
+    """
+    area_PK = np.zeros((patient_N.max() + 1, area_NK.shape[1]))
+    np.add.at(area_PK, patient_N, area_NK)
+    return np.asarray(area_PK.sum(axis=0) ** 2 / (area_PK**2).sum(axis=0))
+
+
 def ratio_terms(
     metric: str, true_NK: Floats, pred_NK: Floats, both_NK: Floats
 ) -> tuple[Floats, Floats, Floats]:

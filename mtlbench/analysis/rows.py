@@ -28,6 +28,8 @@ from mtlbench.analysis.statistic import Statistic
 
 MIN_PATIENTS = 20
 """Below this many patients with a positive (or negative, or of a class) intervals are unsafe."""
+MIN_EFFECTIVE = 10
+"""Below it a pooled Dice is that of a few large lesions, and others would have given another."""
 MAX_UNDEFINED = 0.01
 
 ESTIMATE_COLUMNS = [
@@ -99,11 +101,11 @@ def estimate_row(
     interval, row["method"] = _interval(estimate, metric, metric.scale, rules)
     closed = clustered_t(estimate, metric.scale, rules.level)
     row |= {
-        "value": metric.scale.clipped(estimate.value),
+        "value": estimate.value,
         "se": _spread(estimate.value_B),
         "n_undefined": estimate.n_undefined,
         "seed_sd": _spread(estimate.value_S),
-        "reliable": _reliable(statistic, estimate),
+        "reliable": reliable(statistic, estimate),
     }
     if closed is not None:
         row |= {"closed_low": closed.low, "closed_high": closed.high}
@@ -141,7 +143,7 @@ def comparison_rows(
             row |= numbers
             warnings += reasons
         row["reliable"] = all(
-            one is not None and _reliable(statistic, one) for one in (*sides, estimate)
+            one is not None and reliable(statistic, one) for one in (*sides, estimate)
         )
         rows.append(row)
     adjusted = ADJUSTMENTS[rules.adjust]([row.get("p", np.nan) for row in rows])
@@ -191,9 +193,10 @@ def _spread(values: Floats) -> float:
     return float(finite.std(ddof=1)) if finite.size > 1 else np.nan
 
 
-def _reliable(statistic: Statistic, estimate: Estimate) -> bool:
-    """Whether neither of the warnings applies that an interval may be wrong."""
-    return statistic.scarce[1] >= MIN_PATIENTS and _share(estimate) <= MAX_UNDEFINED
+def reliable(statistic: Statistic, estimate: Estimate) -> bool:
+    """Whether none of the warnings applies that an interval may be wrong."""
+    enough = statistic.scarce[1] >= MIN_PATIENTS and statistic.effective[1] >= MIN_EFFECTIVE
+    return enough and _share(estimate) <= MAX_UNDEFINED
 
 
 def _share(estimate: Estimate) -> float:
@@ -231,6 +234,13 @@ def notes(statistic: Statistic) -> list[str]:
         notes.append(
             f"{statistic.metric}: only {n_patients} test patients have {what}: with fewer than "
             f"{MIN_PATIENTS} the true coverage of the intervals may be below their level"
+        )
+    name, effective = statistic.effective
+    if statistic.kernels and effective < MIN_EFFECTIVE:
+        notes.append(
+            f"{statistic.metric}: a few large lesions dominate {name}, whose pixels weigh as those "
+            f"of {effective:.1f} patients with equal areas: below {MIN_EFFECTIVE} the true "
+            "coverage of the intervals may be below their level (dice_image weighs images alike)"
         )
     return notes
 

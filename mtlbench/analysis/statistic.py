@@ -9,7 +9,14 @@ import numpy as np
 from mtlbench.analysis.align import Arm, Cases
 from mtlbench.analysis.auc import AucKernel, Cluster, auc_rows, split_classes
 from mtlbench.analysis.calibration import CalibrationKernel
-from mtlbench.analysis.dice import DiceKernel, class_names, classes_of, dice_rows, ratio_terms
+from mtlbench.analysis.dice import (
+    DiceKernel,
+    class_names,
+    classes_of,
+    dice_rows,
+    effective_patients,
+    ratio_terms,
+)
 from mtlbench.analysis.findings import Findings
 from mtlbench.analysis.frame import Floats, Indices, Mask
 from mtlbench.analysis.froc import FrocKernel, events
@@ -46,6 +53,8 @@ class Statistic:
     n_negative: int = 0
     scarce: tuple[str, int] = ("", 0)
     """The smallest group of patients that the metric needs: what they have, how many they are."""
+    effective: tuple[str, float] = ("", np.inf)
+    """Of pooled pixels: the class that the fewest patients carry, and `effective_patients`."""
     n_folds: int = 1
     reasons: dict[str, str] = field(default_factory=dict)
     """Arm → why it has no value."""
@@ -106,6 +115,7 @@ def dice_statistic(metric: str, cases: Cases, arms: Sequence[Arm]) -> Statistic:
         terms = ratio_terms(metric, true_NK, pred_NK[masked_N], both_NK[masked_N])
         return DiceKernel(rows, patient_N, [term[:, list(classes)] for term in terms])
 
+    area_NK = _areas(metric, true_NK)[:, list(classes)]
     lesion_N = true_NK[:, 1:].sum(axis=1) > 0
     return Statistic(
         metric,
@@ -120,7 +130,8 @@ def dice_statistic(metric: str, cases: Cases, arms: Sequence[Arm]) -> Statistic:
         n_cases=int(masked_N.sum()),
         n_positive=int(lesion_N.sum()),
         n_negative=int((~lesion_N).sum()),
-        scarce=_scarcest(metric, true_NK, patient_N, classes, names),
+        scarce=_scarcest(area_NK, patient_N, names),
+        effective=_narrowest(metric, area_NK, patient_N, names),
         n_folds=len(rows.strata),
         reasons=reasons,
         notes=tuple(_absent(metric, classes, true_NK, arms, masked_N)),
@@ -227,14 +238,24 @@ def froc_statistic(
     )
 
 
-def _scarcest(
-    metric: str, true_NK: Floats, patient_N: Indices, classes: Sequence[int], names: Sequence[str]
-) -> tuple[str, int]:
-    if metric == "dice_any":
-        true_NK = true_NK[:, 1:].sum(axis=1, keepdims=True)
-    sizes = [len(np.unique(patient_N[true_NK[:, k] > 0])) for k in classes]
-    what = [f"{name} in the truth" for name in names]
-    return min(zip(what, sizes, strict=True), key=_size)
+def _areas(metric: str, true_NK: Floats) -> Floats:
+    """Pixels of truth of what `classes_of` numbers."""
+    return true_NK[:, 1:].sum(axis=1, keepdims=True) if metric == "dice_any" else true_NK
+
+
+def _scarcest(area_NK: Floats, patient_N: Indices, names: Sequence[str]) -> tuple[str, int]:
+    sizes = [len(np.unique(patient_N[area_N > 0])) for area_N in area_NK.T]
+    return min(zip([f"{name} in the truth" for name in names], sizes, strict=True), key=_size)
+
+
+def _narrowest(
+    metric: str, area_NK: Floats, patient_N: Indices, names: Sequence[str]
+) -> tuple[str, float]:
+    """Dice per image weighs images alike, however large their lesions."""
+    if metric == "dice_image":
+        return "", np.inf
+    numbers = map(float, effective_patients(area_NK, patient_N))
+    return min(zip(names, numbers, strict=True), key=lambda one: one[1])
 
 
 def _without_lesions(classes: Sequence[int], arms: Sequence[Arm], masked_N: Mask) -> dict[str, str]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mtlbench.bench.measure import Result, Row, noise_of, ratio
 from mtlbench.bench.train.counters import peak_bytes, saved_bytes, stopwatch
-from mtlbench.config import CLASSES, IGNORED, LossConfig
+from mtlbench.config import CLASSES, IGNORED, LossConfig, ResourcesConfig
 from mtlbench.data.resident import Batch
 from mtlbench.training.losses import SegmentationLoss, pixel_weight, segmentation_loss
 
@@ -36,7 +36,8 @@ class Example(NamedTuple):
 
 
 def run() -> Result:
-    """Measure on the GPU where there is one."""
+    """Measure on the GPU where there is one, else with as many threads as a run has by default."""
+    torch.set_num_threads(ResourcesConfig().threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     paper, small, by = example(PAPER, 1, device), example(SMALL, 8, device), stopwatch(device)
     plain = by_hand(paper.batch)
@@ -65,6 +66,7 @@ def run() -> Result:
                   cosine(stride, example(PAPER, 4, device, seed=1)), "cosine", 0.999, "higher")
               for stride in pooled),
         ],
+        {"device": str(device), "threads": torch.get_num_threads()},
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ N = cases, P = patients, K = classes, A = arms. Arms are exchangeable: equal ski
 errors that are shared by half. So every true difference is 0.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 
@@ -39,6 +39,10 @@ class Setting:
     """Factor on the log odds: what the calibration error is to find."""
     uneven: float = 1.0
     """Standard deviation of the logarithm of a lesion's area."""
+    giants: float = 0.0
+    """Part of the lesions that take a fifth of the image."""
+    seeds: int = 1
+    """Trainings of each arm, of equal skill."""
 
     def __str__(self) -> str:
         """For a row of the table."""
@@ -47,7 +51,7 @@ class Setting:
         parts += [
             f"{field.name} = {value:g}"
             for field in fields(self)
-            if field.name in ("auc", "overconfident", "uneven")
+            if field.name in ("auc", "overconfident", "uneven", "giants", "seeds")
             and (value := getattr(self, field.name)) != field.default
         ]
         return ", ".join(parts)
@@ -94,7 +98,9 @@ def masks(rng: Rng, setting: Setting, n_arms: int = 1) -> tuple[Cases, list[Arm]
     patient_N = patients(rng, setting)
     n, n_lesions = len(patient_N), len(CLASSES) - 1
     there_NL = rng.random((n, n_lesions)) < setting.prevalence
-    area_NL = np.round(np.exp(rng.normal(5, setting.uneven, (n, n_lesions)))) * there_NL
+    area_NL = np.round(np.exp(rng.normal(5, setting.uneven, (n, n_lesions))))
+    giant_NL = rng.spawn(1)[0].random((n, n_lesions)) < setting.giants
+    area_NL = np.where(giant_NL, IMAGE_PIXELS // 5, area_NL) * there_NL
     true_NK = np.column_stack([IMAGE_PIXELS - area_NL.sum(axis=1), area_NL])
     arms = []
     for k, noise_N in enumerate(_arms_noise(rng, patient_N, setting, n_arms)):
@@ -151,17 +157,52 @@ def _names(patient_N: Indices) -> "np.ndarray[tuple[int], np.dtype[np.str_]]":
 
 World = Callable[[Rng, Setting, int], tuple[Cases, list[Arm]]]
 WORLDS: dict[str, World] = {"scores": scores, "masks": masks, "findings": findings}
-"""What a metric needs → what makes it."""
+"""What a metric needs → what makes it, with one training an arm."""
+
+
+def make_test_set(metric: str, rng: Rng, setting: Setting, n_arms: int) -> tuple[Cases, list[Arm]]:
+    """What a metric needs, with the setting's trainings of each arm."""
+    world, seeds = WORLDS[find_metric(metric).needs], range(setting.seeds)
+    cases, trainings = world(rng, setting, n_arms * setting.seeds)
+    return cases, [
+        _arm(f"arm{k}", trainings[k * len(seeds) : (k + 1) * len(seeds)]) for k in range(n_arms)
+    ]
+
+
+def _arm(name: str, trainings: Sequence[Arm]) -> Arm:
+    """Several arms of one training as one of several."""
+
+    def stacked(field: str) -> Floats | None:
+        arrays = [getattr(one, field) for one in trainings]
+        return None if arrays[0] is None else np.concatenate(arrays)
+
+    found = [one.findings for one in trainings if one.findings is not None]
+    return Arm(
+        name,
+        tuple(range(len(trainings))),
+        stacked("score_SN"),
+        stacked("pred_SNK"),
+        stacked("both_SNK"),
+        _joined(found) if found else None,
+    )
+
+
+def _joined(found: Sequence[Findings]) -> Findings:
+    lesions, candidates = (
+        pd.concat([getattr(one, table).assign(seed=seed) for seed, one in enumerate(found)])
+        for table in ("lesions", "candidates")
+    )
+    return Findings(lesions, candidates)
 
 
 @cache
 def truth(metric: str, setting: Setting) -> float:
     """The metric's value in a population of patients like those of the setting."""
     found = find_metric(metric)
-    many = replace(setting, n_cases=POPULATION)
+    many = replace(setting, n_cases=POPULATION, seeds=1)
     values = []
     for seed in range(POPULATIONS):
-        cases, arms = WORLDS[found.needs](np.random.default_rng(seed), many, 1)
+        cases, arms = make_test_set(metric, np.random.default_rng(seed), many, 1)
         statistic = found.build(cases, arms)
         assert statistic.rows is not None
         draw = statistic.rows.draw(np.ones((len(cases.patients), 1), np.int64))

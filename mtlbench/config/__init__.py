@@ -30,7 +30,13 @@ from mtlbench.config.run import (
     RunConfig,
 )
 from mtlbench.config.search import Distribution, SearchConfig, same
-from mtlbench.config.study import Arm, CompareConfig, StudyConfig, study_schema
+from mtlbench.config.study import (
+    Arm,
+    CompareConfig,
+    StudyConfig,
+    fewest_resamples,
+    study_schema,
+)
 
 __all__ = [
     "BIRADS_SETS",
@@ -59,6 +65,7 @@ __all__ = [
     "StudyConfig",
     "ValidationMetric",
     "faults",
+    "fewest_resamples",
     "load_study",
     "read_tables",
     "same",

@@ -1,6 +1,7 @@
 """The whole study file: its arms, and what is compared."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -63,6 +64,17 @@ class Arm(Strict):
 FURTHER = ("sens_at_spec90", "spec_at_sens90", "pauc_spec90", "ap", "brier", "ece", "froc")
 
 
+MIN_RESAMPLES = 100
+
+
+def fewest_resamples(level: float) -> int:
+    """How many resamples can tell the tails of an interval.
+
+    Up to half of them may be undefined, and a p-value is no smaller than 1/(those left + 1).
+    """
+    return max(MIN_RESAMPLES, math.ceil(2 / (1 - level)))
+
+
 class CompareConfig(Strict):
     """`[compare]`: what the report tests and shows."""
 
@@ -78,13 +90,23 @@ class CompareConfig(Strict):
     """Columns of cases.csv, `lesion_type` or `lesion_size`, within which arms are compared too."""
     choose: ValidationMetric | None = None
     """The cell that stands for an arm with `vary`: best mean of this validation metric."""
-    resamples: Annotated[int, Field(ge=100)] = 10_000
+    resamples: Annotated[int, Field(ge=MIN_RESAMPLES)] = 10_000
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     published: list[str] = []
     registry: str | None = None
     """A TOML file with published entries of your own, from the study file's folder."""
     assume: AssumeConfig = AssumeConfig()
     effect: EffectConfig = EffectConfig()
+
+    @model_validator(mode="after")
+    def _enough_resamples(self) -> Self:
+        fewest = fewest_resamples(self.level)
+        if self.resamples < fewest:
+            raise ValueError(
+                f"resamples must be >= {fewest} for intervals of level {self.level}, "
+                f"but got {self.resamples}"
+            )
+        return self
 
 
 class StudyConfig(Strict):

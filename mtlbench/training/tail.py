@@ -180,4 +180,5 @@ def _column_sums(mask_BRW: Tensor, classes: int, rows: int, word: torch.dtype) -
     missing = (0, -width % word.itemsize, 0, -height % rows)
     whole = F.pad(mask_BRW, missing, value=IGNORED) if any(missing) else mask_BRW
     words_BKRw = one_hot(whole, classes).view(word)
-    return words_BKRw.unflatten(2, (-1, rows)).sum(dim=3, dtype=word)
+    words_BKrRw = words_BKRw.view(batch, classes, -1, rows, words_BKRw.shape[-1])
+    return words_BKrRw.sum(dim=3, dtype=word)

@@ -56,6 +56,17 @@ def test_intervals_of_well_calibrated_scores_reach_down_to_zero_and_not_below():
     assert min(row["high"] for row in found) > 0
 
 
+def test_a_difference_is_that_of_the_values_also_where_one_is_at_zero():
+    for seed in range(10):
+        pair = {"a": frame(100, 1.0, seed), "b": frame(100, 2.0, seed)}
+        found = compare(pair, baseline="a", metrics=["ece"], resamples=100)
+        a, b = found.estimates["value"]
+        assert found.comparisons["difference"].item() == pytest.approx(b - a, abs=1e-12)
+        if a == 0:
+            break
+    assert a == 0
+
+
 def test_copies_of_a_case_are_no_news():
     """Three copies of each case with its patient's id: the same value and interval."""
     once = frame(150, 1.5, seed=4)

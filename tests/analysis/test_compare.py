@@ -269,7 +269,8 @@ def test_folds_are_evaluated_apart_and_averaged(make):
         ({"baseline": {"auc": "d"}}, "baseline must be one of"),
         ({"baseline": {"auroc": "a"}}, "a metric must be one of"),
         ({"level": 95}, "level must be between 0 and 1, but got 95"),
-        ({"resamples": 10}, "resamples must be >= 100, but got 10"),
+        ({"resamples": 10}, "resamples must be >= 100 for intervals of level 0.95, but got"),
+        ({"level": 0.999, "resamples": 1999}, "resamples must be >= 2000 for intervals of level"),
         ({"seed": -1}, "seed must be >= 0, but got -1"),
     ],
 )

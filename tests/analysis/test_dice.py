@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from mtlbench import metrics
+from mtlbench.analysis import compare
 from mtlbench.analysis.align import align
-from mtlbench.analysis.dice import classes_of
+from mtlbench.analysis.dice import classes_of, effective_patients
 from mtlbench.analysis.metric import DICE, find_metric
 from mtlbench.analysis.resample import patient_counts
 
@@ -65,3 +66,23 @@ def test_classes_are_those_of_every_folds_truth():
     assert classes_of("dice_lesions", true_NK, one) == (1, 2)
     assert classes_of("dice", true_NK, two) == (0, 1)
     assert classes_of("dice_any", true_NK, two) == (0,)
+
+
+def test_effective_patients_by_hand():
+    """Equal areas count in full; of a patient with 9 and one with 1 pixels, 100/82."""
+    area_NK = np.array([[2, 4, 9], [2, 5, 0], [4, 0, 1]])
+    patient_N = np.array([0, 0, 1])
+    assert effective_patients(area_NK, patient_N) == pytest.approx([2, 1, 100 / 82])
+
+
+def test_a_giant_lesion_makes_pooled_dice_unreliable(make):
+    """The same cases without it are reliable; Dice per image weighs images alike."""
+    frame = make(200)
+    giant = frame["true_1"].idxmax()
+    large = frame.copy()
+    counts = [f"{kind}_{k}" for kind in ("true", "pred", "both") for k in range(5)]
+    large.loc[giant, counts] *= 1000
+    for table, good in ((frame, True), (large, False)):
+        found = compare({"a": table}, metrics=["dice_any", "dice_image"], resamples=100)
+        assert found.estimates["reliable"].tolist() == [good, True]
+        assert any(w.startswith("dice_any: a few large") for w in found.warnings) is not good

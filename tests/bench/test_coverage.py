@@ -6,7 +6,15 @@ from scipy import stats
 
 from mtlbench.analysis import METRICS, find_metric
 from mtlbench.bench.coverage import coverage, family_error
-from mtlbench.bench.simulate import WORLDS, Setting, findings, masks, scores, truth
+from mtlbench.bench.simulate import (
+    WORLDS,
+    Setting,
+    findings,
+    make_test_set,
+    masks,
+    scores,
+    truth,
+)
 
 
 def test_scores_have_the_auc_that_they_are_said_to_have():
@@ -61,3 +69,26 @@ def test_a_good_interval_covers_and_the_naive_one_does_not():
 
 def test_equal_arms_are_seldom_told_apart():
     assert family_error("auc", Setting(100), 20) <= 0.2
+
+
+def test_seeds_are_trainings_of_one_arm_on_the_same_cases():
+    for metric in ("auc", "dice", "froc"):
+        setting = Setting(100, seeds=3)
+        cases, (arm, other) = make_test_set(metric, np.random.default_rng(0), setting, 2)
+        assert arm.seeds == other.seeds == (0, 1, 2)
+        kernels = find_metric(metric).build(cases, [arm, other]).kernels["arm0"]
+        draw = find_metric(metric).build(cases, [arm]).rows.draw(np.ones((100, 1), int))
+        assert len({float(kernel.value(draw)[0]) for kernel in kernels}) == 3
+
+
+def test_seeds_are_measured_as_random():
+    (seeds, *given) = coverage("auc", Setting(100, seeds=3), 30, 100)
+    assert seeds.method == "seeds x cases"
+    assert seeds.covered > 0.8
+    assert [one.method for one in given] == ["studentised", "closed"]
+
+
+def test_where_giants_dominate_the_output_says_so():
+    row = coverage("dice_any", Setting(300, prevalence=0.1, giants=0.03), 40, 100)[0]
+    assert row.marked > 0.8
+    assert coverage("dice_any", Setting(300), 10, 100)[0].marked == 0
