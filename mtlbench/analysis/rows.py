@@ -25,11 +25,12 @@ from mtlbench.analysis.metric import Metric
 from mtlbench.analysis.multiplicity import ADJUSTMENTS
 from mtlbench.analysis.seeds import MIN_SEEDS, seeds_by_cases
 from mtlbench.analysis.statistic import Statistic
+from mtlbench.config import CLASSES
 
 MIN_PATIENTS = 20
 """Below this many patients with a positive (or negative, or of a class) intervals are unsafe."""
 MIN_EFFECTIVE = 10
-"""Below it a pooled Dice is that of a few large lesions, and others would have given another."""
+"""Patients that a pooled Dice must rest on, all lesion classes together; see `_dominated`."""
 MAX_UNDEFINED = 0.01
 
 ESTIMATE_COLUMNS = [
@@ -195,8 +196,17 @@ def _spread(values: Floats) -> float:
 
 def reliable(statistic: Statistic, estimate: Estimate) -> bool:
     """Whether none of the warnings applies that an interval may be wrong."""
-    enough = statistic.scarce[1] >= MIN_PATIENTS and statistic.effective[1] >= MIN_EFFECTIVE
+    enough = statistic.scarce[1] >= MIN_PATIENTS and not _dominated(statistic)
     return enough and _share(estimate) <= MAX_UNDEFINED
+
+
+def _dominated(statistic: Statistic) -> bool:
+    """Whether a pooled Dice is that of a few large lesions, so that others would give another.
+
+    A class is a part of the mean: of four lesion classes each needs a fourth of the patients.
+    """
+    lesions = sum(name != CLASSES[0] for name in statistic.classes)
+    return 0 < lesions * statistic.effective[1] < MIN_EFFECTIVE
 
 
 def _share(estimate: Estimate) -> float:
@@ -235,12 +245,12 @@ def notes(statistic: Statistic) -> list[str]:
             f"{statistic.metric}: only {n_patients} test patients have {what}: with fewer than "
             f"{MIN_PATIENTS} the true coverage of the intervals may be below their level"
         )
-    name, effective = statistic.effective
-    if statistic.kernels and effective < MIN_EFFECTIVE:
+    if statistic.kernels and _dominated(statistic):
+        name, effective = statistic.effective
         notes.append(
-            f"{statistic.metric}: a few large lesions dominate {name}, whose pixels weigh as those "
-            f"of {effective:.1f} patients with equal areas: below {MIN_EFFECTIVE} the true "
-            "coverage of the intervals may be below their level (dice_image weighs images alike)"
+            f"{statistic.metric}: a few large lesions dominate {name}: its pixels weigh as those "
+            f"of {effective:.1f} patients with equal areas, so the true coverage of the intervals "
+            "may be below their level (dice_image weighs images alike)"
         )
     return notes
 
