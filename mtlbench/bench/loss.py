@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mtlbench.bench.counters import peak_bytes, saved_bytes, stopwatch
 from mtlbench.bench.measure import Result, Row, noise_of, ratio
-from mtlbench.bench.train.counters import peak_bytes, saved_bytes, stopwatch
 from mtlbench.config import CLASSES, IGNORED, LossConfig, ResourcesConfig
 from mtlbench.data.resident import Batch
 from mtlbench.training.losses import SegmentationLoss, pixel_weight, segmentation_loss

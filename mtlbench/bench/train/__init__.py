@@ -18,6 +18,7 @@ from mtlbench.bench.train.pipeline import pipeline_rows
 from mtlbench.bench.train.setting import PAPER_SIZE, Metered, Setting, choose_device, stand_in
 from mtlbench.bench.train.speed import speed_rows
 from mtlbench.bench.train.step import step_rows
+from mtlbench.config import ResourcesConfig
 from mtlbench.errors import StudyError
 from mtlbench.models.backbones import BACKBONES
 
@@ -39,11 +40,14 @@ def run(
 ) -> Result:
     """Measure; what is not given is the paper's on a GPU, and on a CPU so small that it ends soon.
 
+    With as many threads as a run has by default.
+
     Raises:
         StudyError: there is no such device or network.
     """
     settings = _settings(choose_device(device), backbone, output_stride, size, batch_size)
     first = settings[0]
+    torch.set_num_threads(ResourcesConfig().threads)
     noise, rows = loop_rows(first.device, peers)
     rows += gather_rows() + compile_rows(first)
     for setting in settings:

@@ -8,8 +8,8 @@ import tempfile
 
 import torch
 
+from mtlbench.bench.counters import clock
 from mtlbench.bench.measure import Row, attempt
-from mtlbench.bench.train.counters import clock
 from mtlbench.bench.train.setting import Setting
 from mtlbench.training.compiling import compiled
 

@@ -12,8 +12,8 @@ from statistics import median
 
 import torch
 
+from mtlbench.bench.counters import Operations, clock, host_waits
 from mtlbench.bench.measure import Row, attempt, in_turn, quotient
-from mtlbench.bench.train.counters import Operations, clock, host_waits
 from mtlbench.bench.train.loops import Loop, bare_loop, lightning_loop, our_loop
 from mtlbench.bench.train.setting import Metered, Setting, stand_in
 

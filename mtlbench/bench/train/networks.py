@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mtlbench.bench.counters import saved_bytes, stopwatch
 from mtlbench.bench.measure import Row, attempt, in_turn, quotient
-from mtlbench.bench.train.counters import saved_bytes, stopwatch
 from mtlbench.bench.train.setting import Setting
 from mtlbench.config import CLASSES
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
+from mtlbench.bench.counters import clock
 from mtlbench.bench.measure import Row, attempt, in_turn, quotient
-from mtlbench.bench.train.counters import clock
 from mtlbench.bench.train.gather import Array, Files, png_files
 from mtlbench.bench.train.loops import fit_quietly
 from mtlbench.bench.train.setting import Metered, Setting

@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from mtlbench.bench.counters import is_kernel, stopwatch
 from mtlbench.bench.measure import in_turn
-from mtlbench.bench.train.counters import is_kernel, stopwatch
 from mtlbench.bench.train.setting import Setting
 from mtlbench.models.network import build_model
 

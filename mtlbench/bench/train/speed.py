@@ -7,8 +7,8 @@ from functools import partial
 
 import torch
 
+from mtlbench.bench.counters import clock
 from mtlbench.bench.measure import Row, attempt
-from mtlbench.bench.train.counters import clock
 from mtlbench.bench.train.loops import our_loop
 from mtlbench.bench.train.roofline import Limit, Peaks, limit, peaks_of
 from mtlbench.bench.train.setting import PAPER_SIZE, Metered, Setting

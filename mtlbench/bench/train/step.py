@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mtlbench.bench.counters import peak_bytes, saved_bytes, stopwatch
 from mtlbench.bench.measure import Row, attempt, in_turn, quotient
-from mtlbench.bench.train.counters import peak_bytes, saved_bytes, stopwatch
 from mtlbench.bench.train.loop import kernels, waits
 from mtlbench.bench.train.setting import Metered, Setting
 from mtlbench.training.evaluate import evaluate

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mtlbench.bench.train.counters import Memory, Operations, host_waits, peak_bytes, saved_bytes
+from mtlbench.bench.counters import Memory, Operations, host_waits, peak_bytes, saved_bytes
 
 CPU = torch.device("cpu")
 
