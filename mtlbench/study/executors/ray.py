@@ -10,15 +10,12 @@ Ray ends the actors of a driver that is gone, and a worker ends with its actor.
 """
 
 import contextlib
-import itertools
-import math
 import os
 import secrets
 import signal
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +25,7 @@ from mtlbench.config import ResourcesConfig
 from mtlbench.errors import StudyError
 from mtlbench.study.executors.base import Ended
 from mtlbench.study.executors.local import STOP_S, LocalExecutor
+from mtlbench.study.executors.shares import gpu_index, seen_devices, shares
 from mtlbench.study.executors.temporary import guarded_folder
 from mtlbench.training.run import Task
 
@@ -74,13 +72,13 @@ class RayExecutor:
         try:
             with _sigterm_untouched():
                 self._connect(places)
-            shares = _shares(places, resources, _resources())
+            asked = shares(places, resources, _resources())
         except StudyError:
             self.close()
             raise
         self._slots = [
             _Slot(place, share, resources, folder)
-            for place, share in zip(places, shares, strict=True)
+            for place, share in zip(places, asked, strict=True)
         ]
 
     def submit(self, task: Task) -> None:
@@ -130,7 +128,7 @@ class RayExecutor:
                 ) from None
             return
         temporary = self._own.enter_context(guarded_folder(PREFIX))
-        indices = {_index(device) for place in places for device in place}
+        indices = {gpu_index(device) for place in places for device in place}
         gpus = sorted(index for index in indices if index is not None)
         with _visible(gpus), _short_paths():
             ray.init(
@@ -151,7 +149,9 @@ class _Slot:
         folder: Path,
     ) -> None:  # fmt: skip
         self._make: Callable[[], Any] = lambda: (
-            ray.remote(LocalExecutor).options(**share).remote([_seen(place)], resources, folder)
+            ray.remote(LocalExecutor)
+            .options(**share)
+            .remote([seen_devices(place)], resources, folder)
         )
         self.run: str | None = None
         self.answer: Any = None
@@ -185,52 +185,6 @@ class _Slot:
             ray.get(self.actor.kill.remote(self.run), timeout=ANSWER_S)
         except (GetTimeoutError, RayError):
             ray.kill(self.actor)
-
-
-def _index(device: str) -> int | None:
-    """Which GPU of this machine; None for a CPU."""
-    kind, _, index = device.partition(":")
-    return int(index or 0) if kind == "cuda" else None
-
-
-def _seen(place: tuple[str, ...]) -> tuple[str, ...]:
-    """The slot's devices as its actor sees them: Ray numbers those it gives from 0."""
-    return tuple(
-        device if _index(device) is None else f"cuda:{rank}" for rank, device in enumerate(place)
-    )
-
-
-def _shares(
-    places: Sequence[tuple[str, ...]], resources: ResourcesConfig, nodes: list[dict[str, float]]
-) -> list[dict[str, float]]:
-    """What each slot's actor asks Ray for: whole GPUs, or its part of one that slots share."""
-    users = Counter(device for place in places for device in place)
-    gpus = [_gpus(place, users) for place in places]
-    there = sum(node.get("GPU", 0) for node in nodes)
-    if math.ceil(sum(gpus)) > there:
-        raise StudyError(
-            f"--jobs {len(places)} with resources.gpus_per_run {len(places[0])}: the Ray cluster "
-            f"must have {math.ceil(sum(gpus))} GPUs, but has {there:g}"
-        )
-    wanted = resources.threads * len(places[0])
-    cpus = _cpus(wanted, len(places), [node.get("CPU", 0) for node in nodes])
-    return [{"num_cpus": cpus, "num_gpus": share} for share in gpus]
-
-
-def _gpus(place: tuple[str, ...], users: Counter[str]) -> float:
-    if _index(place[0]) is None:
-        return 0
-    # Rounded down, as Ray counts in parts of 10,000: three thirds must not be more than one.
-    return len(place) if len(place) > 1 else math.floor(10_000 / users[place[0]]) / 10_000
-
-
-def _cpus(wanted: int, slots: int, nodes: list[float]) -> float:
-    """The most CPUs up to `wanted` with which all slots find room at once."""
-    parts = (1 / divisor for divisor in itertools.count(2))
-    for cpus in itertools.chain(range(wanted, 0, -1), itertools.islice(parts, slots)):
-        if sum(int(node / cpus) for node in nodes) >= slots:
-            return cpus
-    return 0
 
 
 @contextlib.contextmanager

@@ -188,28 +188,6 @@ def test_a_slot_s_gpu_is_the_one_that_its_actor_sees(monkeypatch):
     with ray_module._visible([0, 2]):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,2"
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
-    assert ray_module._seen(("cuda:2", "cuda:5")) == ("cuda:0", "cuda:1")
-    assert ray_module._seen(("cpu", "cpu")) == ("cpu", "cpu")
-
-
-def test_slots_share_what_the_cluster_has():
-    def shares(places, *nodes, threads=1):
-        nodes = [dict(zip(("CPU", "GPU"), node, strict=True)) for node in nodes]
-        found = ray_module._shares(places, ResourcesConfig(threads=threads), nodes)
-        assert len({tuple(share.values()) for share in found}) == 1
-        return tuple(found[0].values())
-
-    assert shares([("cpu",)] * 2, (8, 0), threads=3) == (3, 0)
-    assert shares([("cpu", "cpu")], (8, 0), threads=3) == (6, 0)
-    assert shares([("cpu",)] * 2, (8, 0), threads=6) == (4, 0), "both at once"
-    assert shares([("cpu",)] * 3, (3, 0), (3, 0), threads=2) == (1, 0), "on whole machines"
-    assert shares([("cpu",)] * 5, (2, 0)) == (1 / 3, 0)
-    assert shares([("cuda:0",), ("cuda:1",)], (8, 2)) == (1, 1)
-    assert shares([("cuda:0", "cuda:1")], (8, 2)) == (2, 2)
-    assert shares([("cuda:0",)] * 2, (8, 1)) == (1, 0.5)
-    assert 3 * shares([("cuda:0",)] * 3, (8, 1))[1] <= 1
-    with pytest.raises(StudyError, match="must have 2 GPUs, but has 1"):
-        shares([("cuda:0",), ("cuda:1",)], (8, 1))
 
 
 def test_without_the_extra_it_is_named(tmp_path, monkeypatch):
