@@ -1,17 +1,35 @@
 """What a test set can show before anything is trained: interval widths, detectable differences.
 
-P = patients. Scores are taken as normal with equal spread in both classes, so that every moment of
-an AUC has a closed form; Dice as a mean over patients. See docs/statistics.md.
+P = patients, K = lesion classes. Scores are taken as normal with equal spread in both classes, so
+that the variance of an AUC has a closed form; see docs/statistics.md.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from scipy import special
 
 from mtlbench.analysis.seeds import MIN_SEEDS
 from mtlbench.config import AssumeConfig
+
+LOW, HIGH = 0.5, 0.9
+"""Correlations of two arms that a smallest difference is told for besides the assumed one."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of one metric."""
+
+    level: float
+    """Of the intervals."""
+    comparisons: int
+    """Arms tested against the baseline; 0: no difference is tested."""
+    seeds: int
+    """Of each arm."""
+    effect: float
+    """The smallest difference that matters."""
 
 
 @dataclass(frozen=True)
@@ -20,35 +38,30 @@ class Outlook:
 
     metric: str
     n_patients: int
-    """Of the scarcer kind."""
+    """Of the scarcest kind."""
     comparisons: int
-    """Arms tested against the baseline."""
+    effect: float
     level: float
-    """Of the hardest of their tests by Holm: 1 - alpha / comparisons."""
+    """Of the hardest of the tests by Holm: 1 - alpha / comparisons."""
     low: float | None = None
     """Expected limits of an arm's interval."""
     high: float | None = None
     half_width: float | None = None
     smallest_difference: float | None = None
     """Between an arm and the baseline, found with `assume.power`."""
-
-
-@dataclass(frozen=True)
-class _Errors:
-    """Patient-level variance of an arm's value and of a paired difference."""
-
-    value: float
-    difference: float
+    at_low: float | None = None
+    """The same where two arms correlate by `LOW`."""
+    at_high: float | None = None
+    """The same at `HIGH`."""
+    needed_correlation: float | None = None
+    """The least, in steps of 0.01, at which the effect is found; None: at none."""
 
 
 def auc_outlook(
     positives_P: Sequence[int],
     negatives_P: Sequence[int],
     assume: AssumeConfig,
-    *,
-    level: float,
-    comparisons: int,
-    seeds: int,
+    question: Question,
 ) -> Outlook:
     """Expected width of an AUC's interval and the smallest difference of two AUCs that is found.
 
@@ -56,56 +69,55 @@ def auc_outlook(
         positives_P: positive images of each patient that has any.
         negatives_P: negative images of each patient that has any.
         assume: AUC, correlations, spread over seeds and power.
-        level: of the intervals.
-        comparisons: arms tested against the baseline; 0: no difference is tested.
-        seeds: of each arm.
+        question: comparisons, seeds, level and effect.
     """
-    empty = Outlook("auc", min(len(positives_P), len(negatives_P)), comparisons, level)
+    empty = _empty("auc", min(len(positives_P), len(negatives_P)), question)
     if empty.n_patients < 2:
         return empty
-    variance, covariance = (
-        auc_covariance(positives_P, negatives_P, assume.auc, assume.patient_correlation, arms)
-        for arms in (1.0, assume.auc_correlation)
-    )
-    errors = _Errors(variance, 2 * (variance - covariance))
-    return _filled(empty, assume.auc, errors, assume, seeds)
+    variance = auc_variance(positives_P, negatives_P, assume.auc, assume.patient_correlation)
+    return _filled(empty, variance, assume, question)
 
 
-def dice_outlook(
-    n_patients: int, assume: AssumeConfig, *, level: float, comparisons: int, seeds: int
-) -> Outlook:
-    """Do the same for mean Dice, from the patients with a lesion."""
-    empty = Outlook("dice", n_patients, comparisons, level)
-    if n_patients < 2:
+def dice_outlook(patients_K: Sequence[int], assume: AssumeConfig, question: Question) -> Outlook:
+    """Do the same for mean Dice over healthy and the lesion classes, each with its patients.
+
+    Healthy pixels hardly vary, so the variance is Σ dice_sd² / n_k over the K classes, by (K + 1)².
+    """
+    empty = _empty("dice", min(patients_K, default=0), question)
+    if empty.n_patients < 2:
         return empty
-    variance = assume.dice_sd**2 / n_patients
-    errors = _Errors(variance, 2 * variance * (1 - assume.dice_correlation))
-    return _filled(empty, assume.dice, errors, assume, seeds)
+    variance = assume.dice_sd**2 * dice_weight(patients_K)
+    return _filled(empty, variance, assume, question)
 
 
-def auc_covariance(
-    positives_P: Sequence[int], negatives_P: Sequence[int], auc: float, patient: float, arms: float
+def dice_weight(patients_K: Sequence[int]) -> float:
+    """Variance of mean Dice where each patient's part of a class's Dice has variance 1."""
+    return sum(1 / n for n in patients_K) / (len(patients_K) + 1) ** 2
+
+
+def auc_variance(
+    positives_P: Sequence[int], negatives_P: Sequence[int], auc: float, patient: float
 ) -> float:
-    """Covariance of two arms' AUCs on the same images; with `arms` = 1 the variance of one.
+    """Variance of an AUC with several images a patient.
 
     Exact for normal scores of equal spread: the covariance of the kernels [x > y] of two pairs is
     P(both) - A², and their correlation is the mean of that of the positives and of the negatives:
-    `arms` for the same image, `arms` · `patient` for two of one patient, else 0. A patient's
-    positive and negative images are taken as independent, which overstates the variance.
+    1 for the same image, `patient` for two of one patient, else 0. A patient's positive and
+    negative images are taken as independent, which overstates the variance.
     """
     pairs = [
         (share * other, (correlation + against) / 2)
-        for share, correlation in _pairs(positives_P, patient, arms)
-        for other, against in _pairs(negatives_P, patient, arms)
+        for share, correlation in _pairs(positives_P, patient)
+        for other, against in _pairs(negatives_P, patient)
     ]
     return sum(share * (_both(auc, correlation) - auc**2) for share, correlation in pairs)
 
 
-def _pairs(images_P: Sequence[int], patient: float, arms: float) -> list[tuple[float, float]]:
+def _pairs(images_P: Sequence[int], patient: float) -> list[tuple[float, float]]:
     """Share and correlation of two images drawn of a class: the same, of one patient, of two."""
     total, squares = sum(images_P), sum(n * n for n in images_P)
     same, own = 1 / total, squares / total**2
-    return [(same, arms), (own - same, arms * patient), (1 - own, 0.0)]
+    return [(same, 1.0), (own - same, patient), (1 - own, 0.0)]
 
 
 def _both(auc: float, correlation: float) -> float:
@@ -115,27 +127,55 @@ def _both(auc: float, correlation: float) -> float:
     return float(special.ndtr(bound) - 2 * special.owens_t(bound, slope))
 
 
-def _filled(
-    empty: Outlook, value: float, errors: _Errors, assume: AssumeConfig, seeds: int
-) -> Outlook:
-    df, level = empty.n_patients - 1, empty.level
-    spread = assume.seed_sd**2 if seeds >= MIN_SEEDS else 0.0
-    error, quantile = _error(errors.value, spread, df, seeds, level)
-    centre, reach = special.logit(value), quantile * error / (value * (1 - value))
-    low, high = (float(special.expit(centre + side * reach)) for side in (-1, 1))
+def _empty(metric: str, n_patients: int, question: Question) -> Outlook:
+    level = 1 - (1 - question.level) / max(question.comparisons, 1)
+    return Outlook(metric, n_patients, question.comparisons, question.effect, level)
+
+
+def _filled(empty: Outlook, variance: float, assume: AssumeConfig, question: Question) -> Outlook:
+    """Fill in what patients show whose variance of one run's value is `variance`.
+
+    Half of what parts two arms' runs is taken to part two seeds of an arm too.
+    """
+    known, metric = assume.model_dump(), empty.metric
+    value, correlation, seed_sd = (
+        known[f"{metric}{key}"] for key in ("", "_correlation", "_seed_sd")
+    )
+    df, seeds = empty.n_patients - 1, question.seeds
+    spread = seed_sd**2 if seeds >= MIN_SEEDS else 0.0
+    apart = variance * (1 - correlation) / 2
+    error, freedom = _error(variance - apart, apart + spread, df, seeds)
+    reach = float(special.stdtrit(freedom, (1 + question.level) / 2)) * error
+    low, high = (
+        float(special.expit(special.logit(value) + side * reach / (value * (1 - value))))
+        for side in (-1, 1)
+    )
     found = replace(empty, low=low, high=high, half_width=(high - low) / 2)
     if not empty.comparisons:
         return found
-    strict = 1 - (1 - level) / empty.comparisons
-    error, quantile = _error(errors.difference, 2 * spread, df, seeds, strict)
-    smallest = (quantile + float(special.ndtri(assume.power))) * error
-    return replace(found, level=strict, smallest_difference=smallest)
+
+    def smallest(correlation: float) -> float:
+        apart = variance * (1 - correlation)
+        error, freedom = _error(apart, apart + 2 * spread, df, seeds)
+        quantile = special.stdtrit(freedom, (1 + empty.level) / 2)
+        return float(special.nctdtrinc(freedom, 1 - assume.power, quantile)) * error
+
+    enough = (r for r in np.arange(0, 1, 0.01).tolist() if smallest(r) <= empty.effect)
+    return replace(
+        found,
+        smallest_difference=smallest(correlation),
+        at_low=smallest(LOW),
+        at_high=smallest(HIGH),
+        needed_correlation=next(enough, None),
+    )
 
 
-def _error(
-    patients: float, spread: float, df: int, seeds: int, level: float
-) -> tuple[float, float]:
-    """Standard error with seeds as random readers, and its quantile of t (Hillis 2007)."""
-    total = patients + spread / seeds
-    freedom = min(df, (seeds - 1) * (seeds * total / spread) ** 2) if spread else df
-    return math.sqrt(total), float(special.stdtrit(freedom, (1 + level) / 2))
+def _error(shared: float, between: float, df: int, seeds: int) -> tuple[float, float]:
+    """Standard error of the mean over seeds, and its degrees of freedom (Hillis 2007).
+
+    `shared` is the covariance of two seeds, `between` the mean square between them.
+    """
+    total = shared + between / seeds
+    if seeds < MIN_SEEDS or not between:
+        return math.sqrt(total), df
+    return math.sqrt(total), min(df, (seeds - 1) * (seeds * total / between) ** 2)

@@ -136,7 +136,7 @@ def run(
         _print_plan(_plan(session, device), session.folder, as_json)
         return
     console = Console(stderr=True)
-    if warning := outlook(session.study, session.design, session.data)["warning"]:
+    if warning := outlook(session)["warning"]:
         print(f"warning: {warning}", file=sys.stderr)
     resources = session.study.resources
     slots = choose_devices(
@@ -220,7 +220,7 @@ def _plan(session: "Session", device: str) -> dict[str, Any]:
         "search": search.counts() if search else {},
         "estimated_s": round(seconds / len(slots), 1),
         "batches": rehearse_batches(study, session.data, session.design, slots[0][0]),
-        "power": outlook(study, session.design, session.data),
+        "power": outlook(session),
     }
 
 

@@ -8,24 +8,29 @@ from mtlbench.config.base import Strict
 
 Inside = Annotated[float, Field(gt=0, lt=1)]
 Correlation = Annotated[float, Field(ge=0, lt=1)]
+Spread = Annotated[float, Field(ge=0)]
 
 
 class AssumeConfig(Strict):
-    """`[compare.assume]`: what nobody knows before training; see docs/statistics.md."""
+    """`[compare.assume]`: what nobody knows before training; docs/statistics.md has the reasons."""
 
+    pilot: str | None = None
+    """Results folder of an earlier study, from the study file's folder: it says what is not set."""
     auc: Annotated[float, Field(gt=0.5, lt=1)] = 0.80
     """Of every arm."""
-    auc_correlation: Correlation = 0.5
-    """Of two arms' scores of the same image, within a class."""
-    patient_correlation: Correlation = 0.5
+    auc_correlation: Correlation = 0.85
+    """Of the AUCs of two arms' runs, over test sets."""
+    auc_seed_sd: Spread = 0.005
+    """Of an arm's AUC over seeds, were the test set endless; used from three seeds on."""
+    patient_correlation: Correlation = 0.7
     """Of an arm's scores of two images of the same patient and class."""
     dice: Inside = 0.35
-    dice_sd: Annotated[float, Field(gt=0)] = 0.30
-    """Standard deviation over patients with a lesion of what each adds to mean Dice."""
-    dice_correlation: Correlation = 0.6
-    """Of two arms' contributions of the same patient."""
-    seed_sd: Annotated[float, Field(ge=0)] = 0.01
-    """Of either metric over seeds; used from three seeds on."""
+    dice_sd: Annotated[float, Field(gt=0)] = 0.15
+    """Standard deviation over the patients with a lesion class of what each adds to its Dice."""
+    dice_correlation: Correlation = 0.85
+    """Of the mean Dice of two arms' runs, over test sets."""
+    dice_seed_sd: Spread = 0.005
+    """As `auc_seed_sd`."""
     power: Inside = 0.80
 
 
