@@ -158,7 +158,8 @@ def _difference(
     row: Row = {"difference": estimate.value, "method": method}
     if estimate.value == 0 and estimate.variance <= NO_VARIANCE:
         equal = f"{title}: equal for every patient: difference 0, p 1, no interval"
-        return row | {"p": 1.0}, [equal]
+        least = 1 / (estimate.value_B.size + 1) if metric.name in rules.margins else None
+        return row | {"p": 1.0, "p_noninferior": least}, [equal]
     if interval is None:
         return row, [f"{title}: no interval: {_why_none(estimate)}"]
     warnings = _undefined(title, estimate)

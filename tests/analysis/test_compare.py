@@ -185,6 +185,12 @@ def test_a_monotone_transform_of_scores_changes_nothing(frames):
     pd.testing.assert_frame_equal(one.comparisons, two.comparisons, check_exact=True)
 
 
+def test_an_equal_arm_is_not_inferior(frames):
+    pair = {"a": frames["a"], "twin": frames["a"]}
+    found = compare(pair, baseline="a", resamples=100, margins={"auc": 0.01})
+    assert found.comparisons["p_noninferior"].item() == pytest.approx(1 / 101)
+
+
 def test_identical_predictions(frames):
     twins = {"a": frames["a"], "twin": frames["a"]}
     found = compare(twins, baseline="a", metrics=METRICS, resamples=100)
