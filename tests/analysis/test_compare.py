@@ -185,6 +185,26 @@ def test_a_monotone_transform_of_scores_changes_nothing(frames):
     pd.testing.assert_frame_equal(one.comparisons, two.comparisons, check_exact=True)
 
 
+@pytest.mark.parametrize("metric", ["auc", "brier"])
+@pytest.mark.parametrize("method", [None, "bca", "percentile"])
+def test_p_of_inferiority_turns_where_the_interval_meets_the_margin(frames, metric, method):
+    """Below 2.5 % exactly where the 95 % interval is on the good side of the margin."""
+    pair = {name: frames[name] for name in "ab"}
+
+    def p_noninferior(margin):
+        found = compare(
+            pair, baseline="a", metrics=[metric], resamples=400, method=method,
+            margins={metric: margin},
+        )  # fmt: skip
+        return found.comparisons["p_noninferior"].item()
+
+    found = compare(pair, baseline="a", metrics=[metric], resamples=400, method=method)
+    worst = found.comparisons["high" if metric == "brier" else "low"].item()
+    worse_by = worst if metric == "brier" else -worst
+    assert worse_by > 0.01
+    assert p_noninferior(worse_by + 0.002) < 0.025 < p_noninferior(worse_by - 0.002)
+
+
 def test_an_equal_arm_is_not_inferior(frames):
     pair = {"a": frames["a"], "twin": frames["a"]}
     found = compare(pair, baseline="a", resamples=100, margins={"auc": 0.01})
