@@ -56,10 +56,12 @@ class _Slot:
         stream: torch.cuda.Stream | None,
     ) -> None:
         self._arrays, self._device, self._stream = arrays, device, stream
-        self._buffers = [
-            torch.empty((most, *array.shape[1:]), dtype=array.dtype, pin_memory=stream is not None)
-            for array in arrays
-        ]
+        pinned = stream is not None
+        with torch.inference_mode(False):  # the reader, a thread outside that mode, writes here
+            self._buffers = [
+                torch.empty((most, *array.shape[1:]), dtype=array.dtype, pin_memory=pinned)
+                for array in arrays
+            ]
         self._copied = torch.cuda.Event() if stream else None  # type: ignore[no-untyped-call]
 
     def load(self, index_B: Tensor) -> list[Tensor]:

@@ -25,10 +25,15 @@ class JointNet(nn.Module):
     def forward(
         self, image_B1HW: Tensor, *, classify: bool, segment: bool
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Logits of the tasks asked for: cancer (B) and classes at feature size (BKhw)."""
+        """Logits of the tasks asked for: cancer (B) and classes at feature size (BKhw).
+
+        The heads are not autocast: bfloat16 has 8 bits of a number, and rounded scores tie.
+        """
         features_BChw = self.features(image_B1HW)
-        cls_B = self._classify(features_BChw) if classify else None
-        seg_BKhw = self.s_net(features_BChw) if segment else None
+        with torch.autocast(features_BChw.device.type, enabled=False):
+            features_BChw = features_BChw.to(self.c_net.weight.dtype)
+            cls_B = self._classify(features_BChw) if classify else None
+            seg_BKhw = self.s_net(features_BChw) if segment else None
         return cls_B, seg_BKhw
 
     def _classify(self, features_BChw: Tensor) -> Tensor:

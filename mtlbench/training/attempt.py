@@ -30,7 +30,7 @@ from mtlbench.models.backbones.pretrained import weights_identity, weights_name
 from mtlbench.models.network import JointNet, build_model
 from mtlbench.records import RunFolder, write_csv
 from mtlbench.training.checkpoint import Checkpoints, Progress, write_tensors
-from mtlbench.training.compiling import Choice, choose_mode, code_folder, use_folder
+from mtlbench.training.compiling import Choice, choose_mode, code_folder, measured_once, use_folder
 from mtlbench.training.contact import Contact, Pruned
 from mtlbench.training.loop import HISTORY, VALIDATION, placed, train
 from mtlbench.training.losses import class_weights, segmentation_loss
@@ -131,8 +131,7 @@ class Attempt:
                 self._ranks.count,
                 steps,
                 optim.accumulate,
-                lambda: step_s(*what),
-                warm=folder.is_dir(),
+                lambda: measured_once(folder, lambda: step_s(*what)),
             )
         if choice.mode != "off":
             use_folder(folder)

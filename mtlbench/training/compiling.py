@@ -1,7 +1,10 @@
 """Whether a run's network is compiled, by `torch.compile`, and where the compiled code is kept."""
 
+import contextlib
 import os
+import shutil
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -9,16 +12,20 @@ import torch
 from torch import nn
 
 from mtlbench.errors import StudyError
-from mtlbench.records import digest
+from mtlbench.records import digest, read_json, write_json
 from mtlbench.training.provenance import device_name
 
 SAVED = 0.25
 """Of a step: by memory traffic, fusing makes it 1.26 to 1.36 times as fast on an H100."""
-COLD_S, WARM_S = 130.0, 10.0
-"""Compiling a ResNet for training: anew (pytorch#111182), and from the cache."""
+COMPILE_S = 50.0
+"""Of a run where three seeds share the code: a ResNet takes 130 s anew (pytorch#111182), 10 s from
+the cache."""
 SHORT_S = 0.015
 """Below it a step waits for the host, which launches its kernels one by one: a ResNet-50's took 13
 to 14 ms on a V100 for any batch of 1 to 16 images. CUDA graphs launch them as one."""
+
+
+FOLDER = "TORCHINDUCTOR_CACHE_DIR"
 
 
 class Choice(NamedTuple):
@@ -35,13 +42,11 @@ def choose_mode(
     steps: int,
     parts: int,
     part_s: Callable[[], float],
-    *,
-    warm: bool,
 ) -> Choice:
     """The mode of a run of so many steps, each in so many parts.
 
-    `asked` is `resources.compile`; `part_s` measures a part that is not compiled, where `auto` has
-    to know it. `warm`: compiled code for it is there already.
+    `asked` is `resources.compile`; `part_s` gives the time of a part that is not compiled, where
+    `auto` has to know it.
 
     Raises:
         StudyError: CUDA graphs are asked for together with `optim.accumulate`.
@@ -57,13 +62,15 @@ def choose_mode(
         return Choice("off", "a CPU gains nothing by it")
     if ranks > 1:
         return Choice("off", "the ranks meet in every normalisation, so little can be fused")
-    seconds, compile_s = parts * part_s(), WARM_S if warm else COLD_S
+    if not has_compiler():
+        return Choice("off", "triton and a C compiler are not both there")
+    seconds = parts * part_s()
     saved_s = SAVED * seconds * steps
     why = (
         f"{steps} steps of {1e3 * seconds:.1f} ms would save {saved_s:.0f} s, "
-        f"compiling costs {compile_s:.0f} s"
+        f"compiling costs {COMPILE_S:.0f} s"
     )
-    if saved_s <= compile_s:
+    if saved_s <= COMPILE_S:
         return Choice("off", why)
     return Choice("reduce-overhead" if parts == 1 and seconds < SHORT_S else "default", why)
 
@@ -93,6 +100,34 @@ def code_folder(
     return cache / "compiled" / digest(kind)
 
 
+def measured_once(folder: Path, measure: Callable[[], float]) -> float:
+    """Seconds that the first run which needs them has measured, kept beside its code.
+
+    So all runs of a kind choose the same mode: it changes the last bits, which must depend neither
+    on the moment nor on the worker.
+    """
+    kept = folder.with_suffix(".json")
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        own = kept.with_suffix(f".{os.getpid()}")
+        write_json(own, {"seconds": measure()})
+        with contextlib.suppress(FileExistsError):  # another was first: its figure holds
+            kept.hardlink_to(own)
+        own.unlink()
+    return float(read_json(kept)["seconds"])
+
+
 def use_folder(folder: Path) -> None:
-    """Have torch keep compiled code there, from now on."""
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+    """Have torch keep compiled code there, from now on.
+
+    Code of another kind is forgotten: torch keeps no more than 8 forms of a function, and runs what
+    comes after them uncompiled.
+    """
+    if os.environ.get(FOLDER) != str(folder):
+        torch.compiler.reset()
+    os.environ[FOLDER] = str(folder)
+
+
+def has_compiler() -> bool:
+    """Whether torch finds what it compiles with for a GPU."""
+    return find_spec("triton") is not None and any(map(shutil.which, ("cc", "gcc", "clang")))

@@ -15,6 +15,13 @@ from mtlbench.training.losses import segmentation_loss
 from mtlbench.training.tasks import Tasks
 
 _ROUNDS = 2
+_NO_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""What a CPU, the CUDA runtime and its libraries say where torch's allocator is not asked."""
 
 
 def step_s(
@@ -75,7 +82,7 @@ def is_out_of_memory(error: Exception) -> bool:
     """Whether the memory of the device or of the machine ran out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
 def _random_batch(cases: int, size: tuple[int, int], device: torch.device) -> Batch:

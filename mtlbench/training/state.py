@@ -114,15 +114,24 @@ class TrainingState:
         self.model.load_state_dict(_under(found.tensors, "model"))
         self.keeper.state = _under(found.tensors, "kept")
         self.keeper.best = -math.inf if found.best is None else found.best
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _under(found.tensors, "optimizer").items():
-            index, _, key = name.partition(".")
-            moments.setdefault(int(index), {})[key] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
+        moments = self._moments(_under(found.tensors, "optimizer"))
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         self.sums_3 = found.tensors["sums"]
         self._good = self._copy()
         self.step, self.rows, self._train_s = found.step, found.rows, found.train_s
+
+    def _moments(self, tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+        """The optimiser's, laid out in memory as its parameters are: fused steps rely on it."""
+        parameters = [one for group in self.optimizer.param_groups for one in group["params"]]
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            index, _, key = name.partition(".")
+            like = parameters[int(index)]
+            if tensor.shape == like.shape:
+                tensor = torch.empty_like(like, dtype=tensor.dtype).copy_(tensor)
+            moments.setdefault(int(index), {})[key] = tensor
+        return moments
 
     def _copy(self) -> dict[str, Tensor]:
         return {name: t.detach().clone() for name, t in self.model.state_dict().items()}

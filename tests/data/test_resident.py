@@ -87,6 +87,19 @@ def test_where_the_data_lie_changes_no_bit_of_a_batch(prepared, split, monkeypat
             assert np.array_equal(*map(np.asarray, pair))
 
 
+@pytest.mark.parametrize("way", ["packed", "streamed"])
+def test_where_the_data_lie_changes_no_bit_of_an_evaluation(prepared, split, monkeypatch, way):
+    def batches(way):
+        gather = ways(prepared)[way]
+        monkeypatch.setattr(resident, "choose_gather", lambda *_: (gather, way))
+        with torch.inference_mode():  # as evaluation does
+            return [*Cohort(prepared, split, CPU).eval_batches(np.arange(3, 20), 4)]
+
+    for expected, got in zip(batches("resident"), batches(way), strict=True):
+        assert torch.equal(got.image_B1HW, expected.image_B1HW)
+        assert torch.equal(got.mask_BHW, expected.mask_BHW)
+
+
 class Watched(TorchDispatchMode):
     """Refuses what makes the host wait for the device; counts copies from host to device."""
 

@@ -47,3 +47,14 @@ def test_max_pooling():
         pooled_C = model.features(image_B1HW)[0].flatten(1).max(dim=1).values
         cls_B, _ = model(image_B1HW, classify=True, segment=False)
         torch.testing.assert_close(cls_B, model.c_net(pooled_C))
+
+
+def test_heads_are_computed_in_full_precision():
+    """In bfloat16 256 of these cases would share some 100 scores."""
+    model = build_model(SMALL, seed=0).eval()
+    image_B1HW = torch.randn(256, 1, 16, 16)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert model.features(image_B1HW[:2]).dtype == torch.bfloat16
+        cls_B, seg_BKhw = model(image_B1HW, classify=True, segment=True)
+    assert cls_B.dtype == seg_BKhw.dtype == torch.float32
+    assert len(cls_B.unique()) > 250

@@ -18,9 +18,10 @@ EVERY_STEP = ResourcesConfig(checkpoint_steps=1)
 NEVER = ResourcesConfig(checkpoint_minutes=1e6)
 
 
-def train_once(cohort, select, checkpoints=None):
+def train_once(cohort, select, checkpoints=None, layout=torch.contiguous_format):
     """Train a small joint stage; give weights, rows of the history, and steps."""
     model = build_model(ModelConfig(backbone="small", output_stride=8), 0)
+    model = model.to(memory_format=layout)
     stage = Stage(name="joint", cls_weight=0.5, seg_weight=0.5, epochs=EPOCHS, steps=None)
     tasks = Tasks(0.5, 0.5, LOSSES["cross-entropy"], torch.ones(5))
     optim = OptimConfig(batch_size=4, lr=1e-3, select=select)
@@ -43,7 +44,7 @@ class StopAfter(StopRequest):
         return self.left <= 0
 
 
-def stopped_every(cohort, select, folder, steps):
+def stopped_every(cohort, select, folder, steps, layout):
     """Train, stopped after every so many steps, until it comes through; count the stops."""
     for stops in range(1000):
         stop = StopAfter(steps)
@@ -56,17 +57,25 @@ def stopped_every(cohort, select, folder, steps):
 
         checkpoints.due = count
         try:
-            return *train_once(cohort, select, checkpoints), stops
+            return *train_once(cohort, select, checkpoints, layout), stops
         except Stopped:
             continue
     raise AssertionError("it never came through")
 
 
 @pytest.mark.parametrize("select", ["last", "val.dice_any"])
-@pytest.mark.parametrize("steps", [1, 2, 5])
-def test_a_run_stopped_anywhere_ends_with_the_same_bits(cohort, tmp_path, select, steps):
-    weights, rows, total = train_once(cohort, select)
-    again, rows_again, total_again, stops = stopped_every(cohort, select, tmp_path, steps)
+@pytest.mark.parametrize(
+    ("steps", "layout"),
+    [
+        (1, torch.contiguous_format),
+        (2, torch.contiguous_format),
+        (5, torch.contiguous_format),
+        (5, torch.channels_last),  # as on a GPU
+    ],
+)
+def test_a_run_stopped_anywhere_ends_with_the_same_bits(cohort, tmp_path, select, steps, layout):
+    weights, rows, total = train_once(cohort, select, None, layout)
+    again, rows_again, total_again, stops = stopped_every(cohort, select, tmp_path, steps, layout)
     assert stops >= total // steps - 1
     assert total_again == total
     assert rows_again == rows

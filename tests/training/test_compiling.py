@@ -9,7 +9,14 @@ from torch._dynamo.utils import counters
 from mtlbench.config import AugmentConfig, ModelConfig, OptimConfig
 from mtlbench.errors import StudyError
 from mtlbench.models.network import build_model
-from mtlbench.training.compiling import COLD_S, WARM_S, choose_mode, code_folder, use_folder
+from mtlbench.training import compiling
+from mtlbench.training.compiling import (
+    COMPILE_S,
+    choose_mode,
+    code_folder,
+    measured_once,
+    use_folder,
+)
 from mtlbench.training.loop import train
 from mtlbench.training.losses import LOSSES
 from mtlbench.training.strategies import Stage
@@ -25,35 +32,39 @@ def unmeasured():
 @pytest.mark.parametrize("asked", ["off", "default", "reduce-overhead"])
 @pytest.mark.parametrize("device", [CPU, CUDA])
 def test_what_is_asked_for_is_done(asked, device):
-    choice = choose_mode(asked, device, 1, 10, 1, unmeasured, warm=False)
+    choice = choose_mode(asked, device, 1, 10, 1, unmeasured)
     assert choice == (asked, "asked for")
 
 
 @pytest.mark.parametrize(("device", "ranks"), [(CPU, 1), (CPU, 2), (CUDA, 2)])
 def test_auto_is_off_where_nothing_is_gained(device, ranks):
-    mode, why = choose_mode("auto", device, ranks, 10**9, 1, unmeasured, warm=True)
+    mode, why = choose_mode("auto", device, ranks, 10**9, 1, unmeasured)
     assert mode == "off"
     assert ("CPU" in why) == (device == CPU)
 
 
-@pytest.mark.parametrize("warm", [True, False])
+@pytest.fixture
+def compiler(monkeypatch):
+    monkeypatch.setattr(compiling, "has_compiler", lambda: True)
+
+
 @pytest.mark.parametrize(
     ("ms", "faster"), [(100, "default"), (16, "default"), (14, "reduce-overhead")]
 )
-def test_auto_compiles_where_a_quarter_of_all_steps_is_more_than_compiling(warm, ms, faster):
-    enough = (WARM_S if warm else COLD_S) / (0.25 * ms / 1000)
+def test_auto_compiles_where_a_quarter_of_all_steps_is_more_than_compiling(compiler, ms, faster):
+    enough = COMPILE_S / (0.25 * ms / 1000)
     for steps, expected in ((int(0.99 * enough), "off"), (int(1.01 * enough), faster)):
-        mode, why = choose_mode("auto", CUDA, 1, steps, 1, lambda: ms / 1000, warm=warm)
+        mode, why = choose_mode("auto", CUDA, 1, steps, 1, lambda: ms / 1000)
         assert mode == expected
         assert f"{steps} steps of {ms}.0 ms would save" in why
 
 
-def test_cuda_graphs_are_not_for_a_batch_in_parts():
-    mode, why = choose_mode("auto", CUDA, 1, 10**6, 4, lambda: 0.001, warm=True)
+def test_cuda_graphs_are_not_for_a_batch_in_parts(compiler):
+    mode, why = choose_mode("auto", CUDA, 1, 10**6, 4, lambda: 0.001)
     assert mode == "default"
     assert "1000000 steps of 4.0 ms would save 1000 s" in why
     with pytest.raises(StudyError, match=r"optim\.accumulate is above 1"):
-        choose_mode("reduce-overhead", CUDA, 1, 10, 2, unmeasured, warm=False)
+        choose_mode("reduce-overhead", CUDA, 1, 10, 2, unmeasured)
 
 
 def test_runs_of_the_same_network_and_sizes_share_their_code():
@@ -70,6 +81,35 @@ def test_runs_of_the_same_network_and_sizes_share_their_code():
     assert same == folder()
     others = {folder(size=(32, 32)), folder(cases=5), folder(**alone), folder(model={})}
     assert len(others - {folder()}) == 4
+
+
+def test_auto_is_off_without_a_compiler(monkeypatch):
+    monkeypatch.setattr(compiling, "has_compiler", lambda: False)
+    mode, why = choose_mode("auto", CUDA, 1, 10**9, 1, unmeasured)
+    assert mode == "off"
+    assert "triton" in why
+
+
+def test_the_first_measurement_holds_for_all_that_ask_later(tmp_path):
+    folder = tmp_path / "compiled" / "kind"
+    assert measured_once(folder, lambda: 0.25) == 0.25
+    assert measured_once(folder, unmeasured) == 0.25
+
+    def slower():
+        assert measured_once(tmp_path / "other", lambda: 0.5) == 0.5  # another worker is first
+        return 0.75
+
+    assert measured_once(tmp_path / "other", slower) == 0.5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["compiled", "other.json"]
+
+
+def test_another_kind_of_run_forgets_compiled_code(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    resets = []
+    monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append(1))
+    for name in ("a", "a", "b", "a"):
+        use_folder(tmp_path / name)
+    assert len(resets) == 3
 
 
 @pytest.fixture

@@ -61,3 +61,20 @@ def test_another_fault_is_not_taken_for_a_lack_of_memory(monkeypatch):
 def test_a_step_of_more_cases_takes_longer():
     few, many = (min(step_s(CONFIG, (64, 48), n, CPU) for _ in range(3)) for n in (1, 32))
     assert 0 < few < many
+
+
+@pytest.mark.parametrize(
+    ("error", "is_it"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (ValueError("CUDA error: out of memory"), False),
+    ],
+)
+def test_what_running_out_of_memory_looks_like(error, is_it):
+    assert rehearsal.is_out_of_memory(error) is is_it
