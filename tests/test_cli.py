@@ -342,8 +342,12 @@ def test_compare_sets_predictions_against_published_numbers(study, mtlbench):
     assert [(row["arm"], row["name"], row["published"]) for row in found] == [
         ("one", "net", 0.8), ("two", "net", 0.8)
     ]  # fmt: skip
-    assert found[0]["not_comparable"] == ["level"]
-    assert "zhu2017" in mtlbench("compare", *rows, "--published", "zhu2017", code=2).stderr
+    assert found[0]["not_comparable"][:2] == ["label_rule", "level"]
+    assert {*found[0]["not_comparable"]} - {*found[0]["not_stated"]} == {"level"}
+    unread = mtlbench("compare", *rows, "--published", "zhu2017", code=2).stderr
+    assert "'zhu2017' is disabled, because unverified" in unread
+    unknown = mtlbench("published", "show", "le2019-table", code=2).stderr
+    assert "did you mean 'le2019-table1'" in unknown
     assert "FIELD=VALUE" in mtlbench("compare", *rows, "--protocol", "x=1", code=2).stderr
 
 

@@ -1,17 +1,14 @@
 """Statistics from `predictions.csv` files: one table in, one table out; see docs/statistics.md."""
 
 from mtlbench.analysis.compare import Comparison, compare
-from mtlbench.analysis.curves import (
-    calibration_curve,
-    dice_profile,
-    froc_band,
-    pr_band,
-    roc_band,
-)
+from mtlbench.analysis.curves import froc_band, pr_band, roc_band
 from mtlbench.analysis.findings import Findings, load_findings
 from mtlbench.analysis.frame import load_predictions
 from mtlbench.analysis.metric import METRICS, find_metric
-from mtlbench.analysis.published import PublishedEntry, load_published, mismatches
+from mtlbench.analysis.profile import dice_profile
+from mtlbench.analysis.protocol import mismatches, own_protocol, verdict
+from mtlbench.analysis.published import PublishedEntry, load_published, why_disabled
+from mtlbench.analysis.reliability import calibration_curve
 
 __all__ = [
     "METRICS",
@@ -27,6 +24,9 @@ __all__ = [
     "load_predictions",
     "load_published",
     "mismatches",
+    "own_protocol",
     "pr_band",
     "roc_band",
+    "verdict",
+    "why_disabled",
 ]

@@ -12,7 +12,8 @@ from typing import Any
 
 from scipy import special
 
-from mtlbench.analysis.published import PublishedEntry, PublishedRow, mismatches
+from mtlbench.analysis.protocol import mismatches
+from mtlbench.analysis.published import PublishedEntry, PublishedRow
 
 CASES = ("patients", "cases", "images", "breasts", "lesions", "masses")
 """What `sd_of` says where a standard deviation is over test cases, not over trainings."""
@@ -78,22 +79,23 @@ def against(estimate: Row, row: PublishedRow) -> Against:
 
 
 def against_entry(
-    estimates: Iterable[Row], entry: PublishedEntry, protocol: Mapping[str, str]
+    estimates: Iterable[Row], entry: PublishedEntry, protocols: Mapping[str, Mapping[str, str]]
 ) -> list[dict[str, Any]]:
     """Compare each estimate that has a value with each number of its metric in an entry.
 
     Args:
         estimates: rows of `compare`, with `arm` and `metric`.
         entry: of the registry.
-        protocol: ours, as in `mismatches`; the fields that differ are `not_comparable`.
+        protocols: ours by metric, each as in `mismatches`; the fields found there are
+            `not_comparable`, those of them that a side does not state are `not_stated`.
     """
-    fields = list(mismatches(entry, protocol))
     rows = []
     for estimate in estimates:
         for row in entry.rows:
             if row.metric != estimate["metric"] or _absent(estimate["value"]):
                 continue
             found = against(estimate, row)
+            fields = mismatches(entry, row, protocols[row.metric])
             rows.append(
                 {
                     "arm": estimate["arm"],
@@ -102,7 +104,8 @@ def against_entry(
                     "name": row.name,
                     "published": row.value,
                     **vars(found),
-                    "not_comparable": fields,
+                    "not_comparable": list(fields),
+                    "not_stated": [name for name, field in fields.items() if not field.stated],
                 }
             )
     return rows

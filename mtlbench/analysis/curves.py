@@ -1,4 +1,4 @@
-"""Curves with pointwise percentile bands from resampled patients: one loop, five things to draw.
+"""ROC, precision-recall and FROC curves with pointwise percentile bands from resampled patients.
 
 N = cases of one fold, P = patients, T = distinct thresholds, F = points of the curve's grid.
 """
@@ -8,25 +8,24 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from mtlbench.analysis.align import Arm, Cases, align
-from mtlbench.analysis.calibration import N_BINS
+from mtlbench.analysis.align import Cases, align
 from mtlbench.analysis.findings import Findings
 from mtlbench.analysis.frame import Floats, Indices, Mask
 from mtlbench.analysis.froc import Events, events
-from mtlbench.analysis.ranked import read_curve
+from mtlbench.analysis.ranked import rank, read_curve
 from mtlbench.analysis.resample import Counts, patient_counts
 from mtlbench.errors import DataError
-from mtlbench.metrics import any_lesion
 
 GRID_F = np.linspace(0, 1, 201)
 """False-positive rates, recalls or Dice at which a curve is read."""
 RATES_F = np.geomspace(0.125, 8, 73)
 """False positives per image at which FROC is read: twelve in each doubling."""
 ROUNDING = 1e-9
+"""By which a height may fall short of a point of the grid and still reach it."""
 
 Curve = Callable[[Counts], Floats]
 """How often each patient is drawn (P) → height at each point of the grid (F), NaN where none."""
-Read = Callable[[Counts, Counts], Floats]
+Read = Callable[[Floats, Floats], Floats]
 """True and false positives at each threshold, from the strictest (T) → heights (F)."""
 
 
@@ -50,7 +49,7 @@ def roc_band(
 
     """
     curves, n_patients = _ranked(frame, _sensitivity, "a ROC curve")
-    tpr_F, low_F, high_F = _band(curves, n_patients, level, resamples, seed)
+    tpr_F, low_F, high_F = band(curves, n_patients, level, resamples, seed)
     return pd.DataFrame({"fpr": GRID_F, "tpr": tpr_F, "low": low_F, "high": high_F})
 
 
@@ -67,88 +66,8 @@ def pr_band(
 
     """
     curves, n_patients = _ranked(frame, _precision, "a precision-recall curve")
-    precision_F, low_F, high_F = _band(curves, n_patients, level, resamples, seed)
+    precision_F, low_F, high_F = band(curves, n_patients, level, resamples, seed)
     return pd.DataFrame({"recall": GRID_F, "precision": precision_F, "low": low_F, "high": high_F})
-
-
-def calibration_curve(
-    frame: pd.DataFrame, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
-) -> pd.DataFrame:
-    """Fraction of positives against mean score in ten bins of equal width.
-
-    Numerators and denominators of a bin are means over seeds; its band is of the fraction.
-    Arguments as for `roc_band`; resamples without a case in the bin are left out.
-
-    Returns:
-        Columns `bin` (its lower edge), `score`, `fraction`, `low`, `high` and `n`, the cases in
-        the bin (a mean over seeds); bins without a case are left out.
-
-    Raises:
-        DataError: where the frame is faulty or has no scores.
-
-    """
-    cases, arm = _aligned(frame, "a calibration curve")
-    assert arm.score_SN is not None
-    assert cases.label_N is not None
-    used_N = ~np.isnan(cases.label_N)
-    score_SN, label_N = arm.score_SN[:, used_N], cases.label_N[used_N]
-    bin_SN = np.minimum((score_SN * N_BINS).astype(int), N_BINS - 1)
-    member_FSN = bin_SN == np.arange(N_BINS)[:, None, None]
-    n_FN, positive_FN, score_FN = (
-        (member_FSN * each).mean(axis=1) for each in (1, label_N, score_SN)
-    )
-    there_F = n_FN.any(axis=1)
-    n_patients, patient_N = len(cases.patients), cases.patient_N[used_N]
-    n_FP, positive_FP = (
-        _per_patient(value_FN[there_F], patient_N, n_patients) for value_FN in (n_FN, positive_FN)
-    )
-    fraction_F, low_F, high_F = _band(
-        [_Ratio(positive_FP, n_FP)], n_patients, level, resamples, seed
-    )
-    n_F = n_FN.sum(axis=1)[there_F]
-    mean_F = score_FN.sum(axis=1)[there_F] / n_F
-    edge_F = np.flatnonzero(there_F) / N_BINS
-    band = {"fraction": fraction_F, "low": low_F, "high": high_F}
-    return pd.DataFrame({"bin": edge_F, "score": mean_F, **band, "n": n_F})
-
-
-def dice_profile(
-    frame: pd.DataFrame, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
-) -> pd.DataFrame:
-    """Fraction of the images with a lesion whose Dice, any lesion against healthy, is ≥ t.
-
-    The fraction is a mean over seeds. Arguments as for `roc_band`; resamples without an image with
-    a lesion are left out.
-
-    Returns:
-        Columns `dice` (t), `fraction`, `low`, `high`.
-
-    Raises:
-        DataError: where the frame is faulty, has no masks or no image has a lesion.
-
-    """
-    cases, (arm,) = align({"predictions": frame}, scores=False)
-    if arm.pred_SNK is None or arm.both_SNK is None or cases.true_NK is None:
-        raise DataError("the Dice of images needs masks")
-    true_N = any_lesion(cases.true_NK, cases.true_NK, cases.true_NK)[0]
-    used_N = true_N > 0
-    if not used_N.any():
-        raise DataError("the Dice of images needs an image with a lesion")
-    counts = [
-        any_lesion(cases.true_NK[used_N], pred_NK[used_N], both_NK[used_N])
-        for pred_NK, both_NK in zip(arm.pred_SNK, arm.both_SNK, strict=True)
-    ]
-    dice_SN = np.array([2 * both_N / (true_N + pred_N) for true_N, pred_N, both_N in counts])
-    reached_FN = (dice_SN >= GRID_F[:, None, None] - ROUNDING).mean(axis=1)
-    n_patients, patient_N = len(cases.patients), cases.patient_N[used_N]
-    reached_FP, images_1P = (
-        _per_patient(value_FN, patient_N, n_patients)
-        for value_FN in (reached_FN, np.ones((1, len(patient_N))))
-    )
-    fraction_F, low_F, high_F = _band(
-        [_Ratio(reached_FP, images_1P)], n_patients, level, resamples, seed
-    )
-    return pd.DataFrame({"dice": GRID_F, "fraction": fraction_F, "low": low_F, "high": high_F})
 
 
 def froc_band(
@@ -182,7 +101,7 @@ def froc_band(
         for one in arm.seeds:
             found = events(cases, arm.findings, one, used_N, patients_P)
             curves.append(_Found(found, patients_P))
-    sensitivity_F, low_F, high_F = _band(curves, len(cases.patients), level, resamples, seed)
+    sensitivity_F, low_F, high_F = band(curves, len(cases.patients), level, resamples, seed)
     if np.isnan(sensitivity_F).any():
         raise DataError("a FROC curve needs a lesion in the test set (in every fold)")
     return pd.DataFrame(
@@ -190,7 +109,7 @@ def froc_band(
     )
 
 
-def _band(
+def band(
     curves: Sequence[Curve], n_patients: int, level: float, resamples: int, seed: int
 ) -> tuple[Floats, Floats, Floats]:
     """Mean curve of the test set itself, and its band; NaN where the test set has none."""
@@ -210,26 +129,30 @@ def _band(
     return value_F, low_F, high_F
 
 
-def _aligned(frame: pd.DataFrame, what: str) -> tuple[Cases, Arm]:
+def align_scores(frame: pd.DataFrame, what: str) -> tuple[Cases, Floats, Floats]:
+    """Cases, scores (S × N) and labels (N, NaN where unknown) of one arm.
+
+    Raises:
+        DataError: there are none; `what` needs them.
+
+    """
     cases, (arm,) = align({"predictions": frame}, masks=False)
     if arm.score_SN is None or cases.label_N is None:
         raise DataError(f"{what} needs scores and labels")
-    return cases, arm
+    return cases, arm.score_SN, cases.label_N
 
 
 def _ranked(frame: pd.DataFrame, read: Read, what: str) -> tuple[list[Curve], int]:
     """Give a curve for each seed and fold, and the number of patients."""
-    cases, arm = _aligned(frame, what)
-    assert arm.score_SN is not None
-    assert cases.label_N is not None
+    cases, score_SN, label_N = align_scores(frame, what)
     curves: list[Curve] = []
     for fold in np.unique(cases.fold_N):
-        used_N = (cases.fold_N == fold) & ~np.isnan(cases.label_N)
-        if len(np.unique(cases.label_N[used_N])) < 2:
+        used_N = (cases.fold_N == fold) & ~np.isnan(label_N)
+        if len(np.unique(label_N[used_N])) < 2:
             raise DataError(f"{what} needs positive and negative cases (in every fold)")
         curves += [
-            _Ranked(cases.patient_N[used_N], cases.label_N[used_N] == 1, score_N[used_N], read)
-            for score_N in arm.score_SN
+            _Ranked(cases.patient_N[used_N], label_N[used_N] == 1, score_N[used_N], read)
+            for score_N in score_SN
         ]
     return curves, len(cases.patients)
 
@@ -238,42 +161,32 @@ class _Ranked:
     """One seed and fold: what is read from the positives above each threshold."""
 
     def __init__(self, patient_N: Indices, positive_N: Mask, score_N: Floats, read: Read) -> None:
-        order = np.argsort(-score_N, kind="stable")
-        self._patient_N, self._positive_N = patient_N[order], positive_N[order]
-        self._last_T = np.flatnonzero(np.append(np.diff(score_N[order]) < 0, True))
-        self._read = read
+        self._ranking, order_N = rank(score_N, positive_N)
+        self._patient_N, self._read = patient_N[order_N], read
 
     def __call__(self, count_P: Counts) -> Floats:
-        count_N = count_P[self._patient_N]
-        true_T = np.cumsum(count_N * self._positive_N)[self._last_T]
-        false_T = np.cumsum(count_N * ~self._positive_N)[self._last_T]
+        count_N = count_P[self._patient_N].astype(float)
+        positive_N = self._ranking.positive_N
+        true_T, false_T = (
+            self._ranking.ends((count_N * used_N)[:, None])[:, 0]
+            for used_N in (positive_N, ~positive_N)
+        )
         if true_T[-1] == 0 or false_T[-1] == 0:
             return np.full(GRID_F.size, np.nan)
         return self._read(true_T, false_T)
 
 
-def _sensitivity(true_T: Counts, false_T: Counts) -> Floats:
+def _sensitivity(true_T: Floats, false_T: Floats) -> Floats:
     tpr_T, fpr_T = np.append(0, true_T) / true_T[-1], np.append(0, false_T) / false_T[-1]
     return np.asarray(np.interp(GRID_F, fpr_T, tpr_T))
 
 
-def _precision(true_T: Counts, false_T: Counts) -> Floats:
+def _precision(true_T: Floats, false_T: Floats) -> Floats:
     drawn_T = true_T + false_T > 0
     true_T, false_T = true_T[drawn_T], false_T[drawn_T]
     wanted_F = np.maximum(GRID_F, 1 / true_T[-1])  # with no positive found there is no recall
     reached_F = np.searchsorted(true_T / true_T[-1], wanted_F - ROUNDING)
     return np.asarray((true_T / (true_T + false_T))[reached_F])
-
-
-class _Ratio:
-    """Ratio of sums over the drawn patients."""
-
-    def __init__(self, top_FP: Floats, bottom_FP: Floats) -> None:
-        self._top_FP, self._bottom_FP = top_FP, bottom_FP
-
-    def __call__(self, count_P: Counts) -> Floats:
-        bottom_F = self._bottom_FP @ count_P
-        return self._top_FP @ count_P / np.where(bottom_F > 0, bottom_F, np.nan)
 
 
 class _Found:
@@ -290,8 +203,3 @@ class _Found:
             return np.full(RATES_F.size, np.nan)
         x_TF, y_TF = (np.repeat(v_T1, RATES_F.size, axis=1) for v_T1 in (x_T1, y_T1))
         return read_curve(x_TF, y_TF, RATES_F)[0]
-
-
-def _per_patient(value_FN: Floats, patient_N: Indices, n_patients: int) -> Floats:
-    """Sums over the cases of each patient, F × P."""
-    return np.array([np.bincount(patient_N, value_N, n_patients) for value_N in value_FN])

@@ -6,7 +6,7 @@ patient's Dice values and b = the number of images that have one.
 N = cases, P = patients of the rows (those with a mask), K = classes averaged, B = resamples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,19 +19,22 @@ from mtlbench.metrics import any_lesion, image_dice
 
 LESION = "lesion"
 """What `dice_any` calls its one class."""
+ALL = range(len(CLASSES))
 
 
-def classes_of(metric: str, true_NK: Floats, fold_N: Indices) -> tuple[int, ...]:
+def classes_of(
+    metric: str, true_NK: Floats, fold_N: Indices, among: Collection[int] = ALL
+) -> tuple[int, ...]:
     """Find what `metric` averages: the classes in the truth of the test set (of every fold).
 
-    `dice_any` has one, number 0.
+    Only those `among`, for a mean over the same classes elsewhere. `dice_any` has one, number 0.
     """
     if metric == "dice_any":
         true_NK = true_NK[:, 1:].sum(axis=1, keepdims=True)
     folds = [np.nansum(true_NK[fold_N == fold], axis=0) > 0 for fold in np.unique(fold_N)]
     present = np.flatnonzero(np.all(folds, axis=0))
     first = 1 if metric == "dice_lesions" else 0
-    return tuple(int(k) for k in present if k >= first)
+    return tuple(int(k) for k in present if k >= first and k in among)
 
 
 def class_names(metric: str, classes: Sequence[int]) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ Mask = NDArray[np.bool_]
 IDS = ("image_id", "patient_id")
 REQUIRED = (*IDS, "label", "score")
 """Columns that must be there; `label` and `score` may be empty."""
+SPLITS = ("train", "val", "test")
+"""What `split` may say; only test rows are analysed."""
 TRUE, PRED, BOTH = (
     [f"{kind}_{k}" for k in range(len(CLASSES))] for kind in ("true", "pred", "both")
 )
@@ -63,7 +65,10 @@ def check(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     table = frame.copy()
     for name in IDS:
         refuse(table, _empty(table[name]), where, f"{name} must not be empty")
-        table[name] = table[name].astype(str)
+        table[name] = as_text(table[name])
+    if "split" in table:
+        unknown = ~table["split"].isin(SPLITS)
+        refuse(table, unknown, where, f"split must be one of {', '.join(SPLITS)}", "split")
     for name in ("label", "score", *TRUE, *PRED, *BOTH):
         table[name] = numbers(table, name, where)
     for name in ("seed", "fold"):
@@ -90,6 +95,13 @@ def refuse(
     came = f", but got {table[column].tolist()[row]!r}" if column else ""
     more = f" ({rows.size - 1} more rows)" if rows.size > 1 else ""
     raise DataError(f"{where}: {place} (image {table['image_id'].iloc[row]}): {must}{came}{more}")
+
+
+def as_text(column: "pd.Series[Any]") -> "pd.Series[str]":
+    """Ids and names as text, empty where missing: 7 and 7.0 read as "7"."""
+    whole = pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all()
+    text = (column.astype("Int64") if whole else column).astype(object)
+    return text.where(column.notna(), "").astype(str)
 
 
 def _empty(column: "pd.Series[Any]") -> "pd.Series[bool]":

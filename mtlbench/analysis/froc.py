@@ -14,7 +14,7 @@ import pandas as pd
 from mtlbench.analysis.align import Cases
 from mtlbench.analysis.findings import Findings
 from mtlbench.analysis.frame import Floats, Indices, Mask
-from mtlbench.analysis.ranked import read_curve, share_above
+from mtlbench.analysis.ranked import rank, read_curve, share_above
 from mtlbench.analysis.resample import Draw, Rows
 from mtlbench.errors import DataError
 
@@ -68,14 +68,13 @@ def events(
     score_E = np.concatenate([found["score"], wrong["score"]]).astype(float)
     patient_E = place[[*found["image_id"], *wrong["image_id"]]].to_numpy(np.intp)
     lesion_E = np.arange(len(score_E)) < len(found)
-    order = np.argsort(-score_E, kind="stable")
-    falls = np.diff(score_E[order]) < 0
+    ranking, order_E = rank(score_E, lesion_E)
     n_patients = len(patients_P)
     return Events(
-        patient_E[order],
-        lesion_E[order],
-        np.append(0, np.cumsum(falls))[: len(order)],
-        np.flatnonzero(np.append(falls, True))[: len(order)],
+        patient_E[order_E],
+        ranking.positive_N,
+        ranking.group_N,
+        ranking.last_T,
         np.bincount(place[lesions["image_id"]], minlength=n_patients).astype(float),
         np.bincount(place, minlength=n_patients).astype(float),
     )

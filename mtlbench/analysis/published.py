@@ -1,30 +1,48 @@
-"""Numbers of the literature, each with its protocol: what makes it comparable or not."""
+"""Numbers of the literature, each with its protocol and whether its source was read."""
 
+import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from mtlbench.config import Fraction, Positive, Strict, faults
+from mtlbench.config.base import FromList
 from mtlbench.errors import StudyError
 
 REGISTRY = "published.toml"
 """The registry's file here; a user's own takes this name in the results folder of a study."""
-PROTOCOL = (
-    "dataset",
-    "version",
-    "label_rule",
-    "level",
-    "input",
-    "split",
-    "views",
-    "ensemble",
-    "metric_definition",
+ClassName = Literal[
+    "healthy",
+    "benign mass",
+    "malignant mass",
+    "benign calcification",
+    "malignant calcification",
+    "lesion",
+    "mass",
+    "calcification",
+    "cancer",
+]
+"""What a Dice is of: the five classes here, `lesion` of `dice_any`, and classes of others."""
+_RULE = re.compile(
+    r"(malignant|any lesion|BI-RADS (3|4|4b|4c|5|6) and above) against the rest"
+    r"(, benign without callback left out)?(, normals left out)?"
 )
-"""The fields that must agree before two numbers are compared."""
+
+
+def _known_rule(rule: str) -> str:
+    """Hold a label rule to the words of `LabelRule.describe`, or to `any lesion`."""
+    if not _RULE.fullmatch(rule):
+        raise ValueError(
+            "must be 'WHAT against the rest', WHAT malignant, any lesion or BI-RADS 4 and above "
+            "(or 3, 4b, 4c, 5, 6), then perhaps ', benign without callback left out' and "
+            f"', normals left out', but got {rule!r}"
+        )
+    return rule
 
 
 class PublishedRow(Strict):
@@ -43,6 +61,11 @@ class PublishedRow(Strict):
     """How many of them."""
     n_positive: Positive | None = None
     n_negative: Positive | None = None
+    classes: FromList[tuple[ClassName, ...]] | None = None
+    """Dice: whose mean it is."""
+    pooling: Literal["test set", "image"] | None = None
+    """Dice: whether pixels are summed over the test set, or each image has a Dice of its own."""
+    ensemble: Literal["none", "test-time augmentation", "several models"] | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -54,6 +77,8 @@ class PublishedRow(Strict):
             raise ValueError(f"value must lie between low and high, but they are {low} and {high}")
         if (self.n_positive is None) != (self.n_negative is None):
             raise ValueError("n_positive and n_negative must come together")
+        if self.metric == "auc" and (self.classes or self.pooling):
+            raise ValueError("classes and pooling are those of a Dice")
         return self
 
 
@@ -64,16 +89,19 @@ class PublishedEntry(Strict):
     paper: str
     year: int | None = None
     status: Literal["verified", "secondary", "unverified"]
+    """verified: read there; secondary: read in a copy, an abstract or another work."""
     source: str
+    note: str | None = None
     dataset: str | None = None
-    version: str | None = None
-    label_rule: str | None = None
+    """Its name here, and which part or version where it matters: `CBIS-DDSM, mass images only`."""
+    label_rule: Annotated[str, AfterValidator(_known_rule)] | None = None
     level: Literal["image", "breast", "case", "patient", "lesion"] | None = None
-    input: str | None = None
+    """What has one score of its own."""
+    input: Literal["whole image", "breast", "region of interest"] | None = None
+    size: FromList[tuple[Positive, Positive]] | None = None
+    """Height and width in pixels."""
     split: str | None = None
-    views: str | None = None
-    ensemble: str | None = None
-    metric_definition: str | None = None
+    views: Literal["one", "two", "four"] | None = None
     rows: tuple[PublishedRow, ...] = Field((), strict=False)
 
     @property
@@ -107,26 +135,26 @@ def _parse(text: str, where: str) -> dict[str, PublishedEntry]:
         raise StudyError(f"{where}: not valid TOML: {error}") from None
     if stray := [key for key, table in tables.items() if not isinstance(table, dict)]:
         raise StudyError(f"{where}: {stray[0]}: must be the table of an entry")
-    named = {key: {"id": key, **table} for key, table in tables.items()}
+    named = {key: {**table, "id": key} for key, table in tables.items()}
     try:
         return TypeAdapter(dict[str, PublishedEntry]).validate_python(named)
     except ValidationError as error:
         raise StudyError("\n".join(f"{where}: {line}" for line in faults(error))) from None
 
 
-def mismatches(entry: PublishedEntry, protocol: Mapping[str, str]) -> dict[str, str]:
-    """Say why a published number is not comparable with ours: field → why; empty where it is.
+def unknown(entries: Mapping[str, PublishedEntry], name: str) -> str:
+    """Say that there is no such entry, and which come close; empty where there is one."""
+    if name in entries:
+        return ""
+    close = " or ".join(map(repr, get_close_matches(name, entries)))
+    hint = f"did you mean {close}? " if close else ""
+    return f"{name!r} is not in the registry; {hint}`mtlbench published list` shows all"
 
-    Args:
-        entry: of the registry.
-        protocol: our own values of the fields in `PROTOCOL`. A field that one side alone
-            states counts as a mismatch, one that neither states does not; texts are compared
-            without regard to case.
 
-    """
-    reasons = {}
-    for field in PROTOCOL:
-        theirs, ours = getattr(entry, field), protocol.get(field)
-        if (theirs or "").casefold() != (ours or "").casefold():
-            reasons[field] = f"{theirs or 'not stated'} in the paper, {ours or 'not stated'} here"
-    return reasons
+def why_disabled(entries: Mapping[str, PublishedEntry], name: str) -> str:
+    """Say why an entry cannot be set beside other numbers; empty where it can."""
+    if fault := unknown(entries, name):
+        return fault
+    if not entries[name].enabled:
+        return f"{name!r} is disabled, because unverified: its source was not read"
+    return ""

@@ -42,6 +42,17 @@ class Ranking:
         return np.asarray(np.cumsum(weight_NB, axis=0)[self.last_T])
 
 
+def rank(score_N: Floats, positive_N: Mask) -> tuple[Ranking, Indices]:
+    """Rank cases that stand in any order; also gives the order, by falling score."""
+    order_N = np.argsort(-score_N, kind="stable")
+    ordered_N = score_N[order_N]
+    falls = np.diff(ordered_N) < 0
+    group_N = np.append(0, np.cumsum(falls))
+    last_T = np.flatnonzero(np.append(falls, True))
+    n = len(order_N)  # which may be 0
+    return Ranking(ordered_N, positive_N[order_N], group_N[:n], last_T[:n]), order_N
+
+
 Functional = Callable[[Ranking, Floats], tuple[Floats, Floats]]
 """Ranking, how often each case is drawn (N × B) → value (B) and influence (N × B)."""
 
@@ -84,15 +95,7 @@ class _Fold:
     def __init__(self, clusters: tuple[Cluster, ...], label_N: Floats, score_N: Floats) -> None:
         case_N = np.concatenate([cluster.case_n for cluster in clusters])
         patient_N = np.concatenate([cluster.patient_n for cluster in clusters])
-        order_N = np.argsort(-score_N[case_N], kind="stable")
-        ordered_N = score_N[case_N][order_N]
-        falls = np.diff(ordered_N) < 0
-        self.ranking = Ranking(
-            ordered_N,
-            label_N[case_N][order_N] == 1,
-            np.append(0, np.cumsum(falls)),
-            np.flatnonzero(np.append(falls, True)),
-        )
+        self.ranking, order_N = rank(score_N[case_N], label_N[case_N] == 1)
         self.patient_N = patient_N[order_N]
         place_N = np.argsort(order_N)
         ends = np.cumsum([len(cluster.case_n) for cluster in clusters])[:-1]

@@ -1,6 +1,6 @@
 """One metric over the aligned arms, ready to be bootstrapped."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from mtlbench.analysis.align import Arm, Cases
 from mtlbench.analysis.auc import AucKernel, Cluster, auc_rows, split_classes
 from mtlbench.analysis.calibration import CalibrationKernel
 from mtlbench.analysis.dice import (
+    ALL,
     DiceKernel,
     class_names,
     classes_of,
@@ -96,15 +97,17 @@ def auc_statistic(cases: Cases, arms: Sequence[Arm]) -> Statistic:
     )
 
 
-def dice_statistic(metric: str, cases: Cases, arms: Sequence[Arm]) -> Statistic:
-    """Prepare one of the Dice metrics."""
+def dice_statistic(
+    metric: str, cases: Cases, arms: Sequence[Arm], among: Collection[int] = ALL
+) -> Statistic:
+    """Prepare one of the Dice metrics; of the classes `among` those that `classes_of` finds."""
     reasons = {arm.name: "it has no predicted masks" for arm in arms if arm.pred_SNK is None}
     if cases.true_NK is None or np.isnan(cases.true_NK).all():
         why = "no test case has a mask"
         return Statistic(metric, reasons={arm.name: why for arm in arms} | reasons)
     masked_N = ~np.isnan(cases.true_NK[:, 0])
     true_NK, patient_N = cases.true_NK[masked_N], cases.patient_N[masked_N]
-    classes = classes_of(metric, cases.true_NK, cases.fold_N)
+    classes = classes_of(metric, cases.true_NK, cases.fold_N, among)
     if not classes:
         why = "no class that it averages is in the truth of the test set (of every fold)"
         return Statistic(metric, reasons={arm.name: why for arm in arms} | reasons)

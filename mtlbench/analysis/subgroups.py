@@ -1,10 +1,9 @@
 """Arms within groups of cases, and whether a difference of arms depends on the group.
 
-Groups share the draws of patients with each other and with the whole test set. N = cases,
-P = patients with a case in either of two groups, B = resamples, R = rows of a metric.
+Groups share the draws of patients with each other and with the whole test set.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,26 +11,25 @@ import pandas as pd
 
 from mtlbench.analysis.align import Arm, Cases, align
 from mtlbench.analysis.bootstrap import Key, bootstrap
-from mtlbench.analysis.frame import Floats, Mask
+from mtlbench.analysis.contrast import contrast
+from mtlbench.analysis.dice import class_names, classes_of
+from mtlbench.analysis.groups import DERIVED, Group, find_groups, merged, restrict
 from mtlbench.analysis.intervals import Estimate
 from mtlbench.analysis.metric import Metric, find_metric
 from mtlbench.analysis.multiplicity import ADJUSTMENTS
-from mtlbench.analysis.resample import Draw, Rows
-from mtlbench.analysis.rows import Row, Rules, comparison_rows, estimate_row
-from mtlbench.analysis.statistic import Kernel, Statistic
-from mtlbench.errors import DataError, StudyError
+from mtlbench.analysis.rows import Row, Rules, comparison_rows, estimate_row, notes
+from mtlbench.analysis.statistic import Statistic, dice_statistic
+from mtlbench.config import CLASSES
+from mtlbench.errors import StudyError
 
-DERIVED = ("lesion_type", "lesion_size")
-"""Of the truth in the predictions; the others are columns of `cases.csv`."""
+CLASS_MEANS = ("dice", "dice_lesions", "dice_image")
+"""Metrics that average over the classes in the truth, which are others in other groups."""
 COLUMNS = [
     *("variable", "group", "arm", "metric", "value", "low", "high", "n_patients", "n_cases"),
     *("n_positive", "baseline", "difference", "difference_low", "difference_high"),
     *("interaction", "interaction_low", "interaction_high", "p", "p_adjusted", "reliable"),
 ]
 _TOLD = COLUMNS[4:10]
-
-Groups = dict[str, Mask]
-"""Name of a group → whether each case is in it."""
 
 
 def subgroups(
@@ -62,11 +60,14 @@ def subgroups(
         adjust: over all interaction tests within one metric.
 
     Returns:
-        A table with `COLUMNS`, and what limits it. `interaction` is the difference of arm and
-        baseline in the group less the same in all other groups; of two groups it is tested once.
+        A table with `COLUMNS`, and what limits it, by group. `interaction` is the difference of arm
+        and baseline in the group less the same in all other groups that have a value; of two
+        groups it is tested once. A mean over classes is tested over those in the truth of both
+        sides, and not at all where they share no lesion class. `reliable` is false where any
+        interval of the row may be wrong.
 
     Raises:
-        DataError: a case is not in `cases_table`.
+        DataError: a case is not in `cases_table`, or has two values there.
         StudyError: an argument is not as it must be.
 
     """
@@ -79,75 +80,18 @@ def subgroups(
     )
     bases = baseline if isinstance(baseline, Mapping) else {m.name: baseline for m in wanted}
     context = _Context(cases, arms, bases, Rules(level, None, adjust, {}), resamples, seed)
+    groups = {variable: find_groups(cases, cases_table, variable) for variable in by}
     rows: list[Row] = []
-    notes: list[str] = []
+    limits: list[str] = []
     for metric in wanted:
         tests: list[Row] = []
-        for variable in by:
-            found, said = context.variable(metric, variable, _groups(cases, cases_table, variable))
+        for variable, parts in groups.items():
+            found, said = context.variable(metric, variable, parts)
             tests += found
-            notes += said
+            limits += said
         adjusted = ADJUSTMENTS[adjust]([row.get("p", np.nan) for row in tests])
         rows += [row | {"p_adjusted": p} for row, p in zip(tests, adjusted, strict=True)]
-    return pd.DataFrame(rows, columns=COLUMNS), notes
-
-
-def _groups(cases: Cases, table: pd.DataFrame | None, variable: str) -> Groups:
-    if variable == "lesion_type":
-        mass_N, calcification_N = (_area(cases, k) > 0 for k in ((1, 2), (3, 4)))
-        none_N = ~mass_N & ~calcification_N
-        return {"mass": mass_N | none_N, "calcification": calcification_N | none_N}
-    if variable == "lesion_size":
-        area_N = _area(cases, (1, 2, 3, 4))
-        edges = np.quantile(area_N[area_N > 0], [1 / 3, 2 / 3]) if area_N.any() else (0, 0)
-        third_N = np.searchsorted(edges, area_N, side="left")
-        names = ("smallest third", "middle third", "largest third")
-        return {name: (third_N == k) | (area_N == 0) for k, name in enumerate(names)}
-    if table is None or variable not in table or "image_id" not in table:
-        known = [] if table is None else [name for name in table.columns if name != "image_id"]
-        raise StudyError(
-            f"subgroups: must be {', '.join(DERIVED)} or a column of the cases "
-            f"({', '.join(known)}), but got {variable!r}"
-        )
-    value_N = table.drop_duplicates("image_id").set_index("image_id")[variable]
-    if absent := sorted({*cases.image_N} - {*value_N.index.astype(str)})[:10]:
-        raise DataError(f"cases: every test image must be there, but not {', '.join(absent)}")
-    value_N = value_N.set_axis(value_N.index.astype(str)).reindex(cases.image_N).fillna("")
-    text_N = value_N.astype(str).to_numpy(str)
-    return {name: text_N == name for name in sorted({*text_N} - {"", "nan"})}
-
-
-def _area(cases: Cases, classes: Sequence[int]) -> Floats:
-    """Pixels of some classes in the truth; 0 where there is no mask."""
-    if cases.true_NK is None:
-        raise StudyError("subgroups: lesion_type and lesion_size need masks")
-    return np.asarray(np.nan_to_num(cases.true_NK[:, list(classes)]).sum(axis=1))
-
-
-def restrict(cases: Cases, arms: Sequence[Arm], kept_N: Mask) -> tuple[Cases, list[Arm]]:
-    """Some of the cases; the patients that are drawn stay the same."""
-    label_N, true_NK = cases.label_N, cases.true_NK
-    fewer = replace(
-        cases,
-        image_N=cases.image_N[kept_N],
-        patient_N=cases.patient_N[kept_N],
-        fold_N=cases.fold_N[kept_N],
-        label_N=None if label_N is None else label_N[kept_N],
-        true_NK=None if true_NK is None else true_NK[kept_N],
-    )
-
-    def kept(stack_SN: Floats | None) -> Floats | None:
-        return None if stack_SN is None else stack_SN[:, kept_N]
-
-    return fewer, [
-        replace(
-            arm,
-            score_SN=kept(arm.score_SN),
-            pred_SNK=kept(arm.pred_SNK),
-            both_SNK=kept(arm.both_SNK),
-        )
-        for arm in arms
-    ]
+    return pd.DataFrame(rows, columns=COLUMNS), limits
 
 
 @dataclass(frozen=True)
@@ -162,56 +106,89 @@ class _Context:
     seed: int
 
     def variable(
-        self, metric: Metric, variable: str, groups: Groups
+        self, metric: Metric, variable: str, groups: Sequence[Group]
     ) -> tuple[list[Row], list[str]]:
         """Rows of one variable under one metric."""
+        statistics = {group: self.build(metric, group, group.classes) for group in groups}
+        measured = [group for group in groups if statistics[group].rows is not None]
+        tested = measured if len(measured) > 2 else measured[:-1]  # of two one test says all
         rows: list[Row] = []
-        notes: list[str] = []
-        for number, (name, inside_N) in enumerate(groups.items()):
-            told, said = self.group(metric, inside_N)
-            others = [mask_N for other, mask_N in groups.items() if other != name]
-            tested = others and (number == 0 or len(groups) > 2)
-            against = self.interaction(metric, inside_N, np.any(others, axis=0)) if tested else {}
-            notes += [f"{variable} = {name}: {line}" for line in said]
+        limits: list[str] = []
+        for group, statistic in statistics.items():
+            told, said = self.group(metric, statistic)
+            others = [other for other in measured if other is not group]
+            tests, why = (
+                self.interaction(metric, group, merged(others)) if group in tested else ({}, [])
+            )
+            place = f"{variable} = {group.name}"
+            limits += [f"{place}: {line}" for line in said]
+            limits += [f"{place} against the others: {line}" for line in why if line not in said]
+            mark = {"variable": variable, "group": group.name, "metric": metric.name}
             for arm, row in told.items():
-                mark = {"variable": variable, "group": name, "arm": arm, "metric": metric.name}
-                both = [row.pop("reliable"), against.get(arm, {}).pop("reliable", True)]
-                rows.append(mark | row | against.get(arm, {}) | {"reliable": all(both)})
-        return rows, notes
+                test = tests.get(arm, {"reliable": True})
+                both = {"reliable": row["reliable"] and test["reliable"]}
+                rows.append(mark | {"arm": arm} | row | test | both)
+        return rows, limits
 
-    def group(self, metric: Metric, inside_N: Mask) -> tuple[dict[str, Row], list[str]]:
+    def build(self, metric: Metric, group: Group, classes: Collection[int]) -> Statistic:
+        """The metric of a group's cases; a mean over classes takes no others."""
+        cases, arms = restrict(self.cases, self.arms, group.inside_N)
+        if metric.name in CLASS_MEANS:
+            return dice_statistic(metric.name, cases, arms, classes)
+        return metric.build(cases, arms)
+
+    def group(self, metric: Metric, statistic: Statistic) -> tuple[dict[str, Row], list[str]]:
         """Each arm in the group: its estimate, and its difference from the baseline."""
-        cases, arms = restrict(self.cases, self.arms, inside_N)
-        statistic = metric.build(cases, arms)
         found = self.bootstrap(metric, statistic)
         rows: dict[str, Row] = {}
-        notes: list[str] = []
-        for arm in arms:
-            row, said = estimate_row(metric, statistic, arm, found, self.rules, self.resamples)
+        said = [*self.averaged(metric, statistic), *notes(replace(statistic, notes=()))]
+        for arm in self.arms:
+            row, limits = estimate_row(metric, statistic, arm, found, self.rules, self.resamples)
             rows[arm.name] = {key: row.get(key) for key in [*_TOLD, "reliable"]}
-            notes += said
-        for row in comparison_rows(metric, statistic, arms, self.bases, found, self.rules)[0]:
-            limits = {f"difference_{end}": row.get(end) for end in ("low", "high")}
-            rows[row["arm"]] |= {key: row.get(key) for key in ("baseline", "difference")} | limits
-        return rows, notes
+            said += limits
+        paired, limits = comparison_rows(
+            metric, statistic, self.arms, self.bases, found, self.rules
+        )
+        for row in paired:
+            own = rows[row["arm"]]
+            own |= {key: row.get(key) for key in ("baseline", "difference")}
+            own |= {f"difference_{end}": row.get(end) for end in ("low", "high")}
+            own["reliable"] = own["reliable"] and row["reliable"]
+        return rows, [*said, *limits]
 
-    def interaction(self, metric: Metric, inside_N: Mask, outside_N: Mask) -> dict[str, Row]:
+    def interaction(
+        self, metric: Metric, group: Group, others: Group
+    ) -> tuple[dict[str, Row], list[str]]:
         """Each arm's difference from the baseline in one group, less that in the others."""
-        parts = [
-            metric.build(*restrict(self.cases, self.arms, kept_N))
-            for kept_N in (inside_N, outside_N)
-        ]
-        contrast = _contrast(*parts)
-        if contrast is None:
-            return {}
-        found = self.bootstrap(metric, contrast)
-        rows, _ = comparison_rows(metric, contrast, self.arms, self.bases, found, self.rules)
+        one, other = (self.build(metric, side, side.classes) for side in (group, others))
+        if metric.name in CLASS_MEANS:
+            shared = {CLASSES.index(name) for name in {*one.classes} & {*other.classes}}
+            if not shared - {0}:
+                why = "they share no lesion class to average (dice_any has but one)"
+                return {}, [f"{metric.name}: no interaction: {why}"]
+            one, other = (self.build(metric, side, shared) for side in (group, others))
+        statistic = contrast(one, other)
+        found = self.bootstrap(metric, statistic)
+        rows, limits = comparison_rows(metric, statistic, self.arms, self.bases, found, self.rules)
         names = {"difference": "interaction", "low": "interaction_low", "high": "interaction_high"}
         kept = (*names, "p", "reliable")
-        return {
+        tests = {
             row["arm"]: {names.get(key, key): row[key] for key in kept if key in row}
             for row in rows
         }
+        return tests, [*self.averaged(metric, statistic), *notes(statistic), *limits]
+
+    def averaged(self, metric: Metric, statistic: Statistic) -> list[str]:
+        """Say which classes a mean is over where they are fewer than the whole test set's."""
+        if metric.name not in CLASS_MEANS or self.cases.true_NK is None:
+            return []
+        numbers = classes_of(metric.name, self.cases.true_NK, self.cases.fold_N)
+        lost = [name for name in class_names(metric.name, numbers) if name not in statistic.classes]
+        if not lost or not statistic.classes:
+            return []
+        return [
+            f"{metric.name}: mean over {', '.join(statistic.classes)}, without {', '.join(lost)}"
+        ]
 
     def bootstrap(self, metric: Metric, statistic: Statistic) -> dict[Key, Estimate]:
         n_patients = len(self.cases.patients)
@@ -219,45 +196,3 @@ class _Context:
         return bootstrap(
             [statistic], self.bases, self.arms, n_patients, self.resamples, self.seed, methods
         )
-
-
-def _contrast(one: Statistic, other: Statistic) -> Statistic | None:
-    """One group's metric less the other's; the patients of both are its rows, in one stratum."""
-    if one.rows is None or other.rows is None:
-        return None
-    rows = Rows([(np.union1d(one.rows.patient_R, other.rows.patient_R),)])
-    kernels: dict[str, list[Kernel]] = {
-        arm: [
-            _ContrastKernel(rows, (one.rows, a), (other.rows, b))
-            for a, b in zip(one.kernels[arm], other.kernels[arm], strict=True)
-        ]
-        for arm in one.kernels.keys() & other.kernels.keys()
-    }
-    scarce = min(one.scarce, other.scarce, key=lambda group: group[1])
-    return replace(one, rows=rows, kernels=kernels, scarce=scarce, notes=())
-
-
-class _ContrastKernel:
-    """Difference of a kernel on two sets of cases, with the influences of a patient added up."""
-
-    def __init__(self, rows: Rows, one: tuple[Rows, Kernel], other: tuple[Rows, Kernel]) -> None:
-        self._n_rows = len(rows.patient_R)
-        self._sides = [
-            (side, kernel, sign, np.searchsorted(rows.patient_R, side.patient_R))
-            for (side, kernel), sign in ((one, 1), (other, -1))
-        ]
-
-    def __call__(self, draw: Draw) -> tuple[Floats, Floats]:
-        """Value (B) and influence (P × B)."""
-        n_draws = draw.counts_PB.shape[1]
-        value_B, influence_PB = np.zeros(n_draws), np.zeros((self._n_rows, n_draws))
-        for rows, kernel, sign, place_R in self._sides:
-            side_B, side_RB = kernel(rows.draw(draw.counts_PB))
-            value_B += sign * side_B
-            np.add.at(influence_PB, place_R, sign * side_RB)
-        return value_B, influence_PB
-
-    def value(self, draw: Draw) -> Floats:
-        """The value alone."""
-        (one, first, _, _), (other, second, _, _) = self._sides
-        return first.value(one.draw(draw.counts_PB)) - second.value(other.draw(draw.counts_PB))

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mtlbench.cli.groups import subgroup_tables
 from mtlbench.cli.published import Registry, against_table, chosen, protocol_of
 from mtlbench.errors import StudyError
 
@@ -83,7 +84,10 @@ def compare(
         tables["subgroups"], more = _within_groups(frames, by, cases, baseline, settings)
         warnings = [*warnings, *more]
     rows: list[dict[Any, Any]] = result.estimates.to_dict("records")
-    beside = [row for entry in entries for row in against_entry(rows, entry, ours)]
+    protocols = {
+        name: analysis.own_protocol(name, result.classes.get(name, ()), ours) for name in metrics
+    }
+    beside = [row for entry in entries for row in against_entry(rows, entry, protocols)]
     if as_json:
         data: dict[str, Any] = {
             name: json.loads(table.to_json(orient="records", double_precision=15))
@@ -93,10 +97,11 @@ def compare(
         print(json.dumps(data | {"warnings": warnings}, indent=2))
         return
     console = Console()
-    titles = {"estimates": "Estimates", "comparisons": "Differences", "subgroups": "Subgroups"}
-    for name, table in tables.items():
-        if len(table):
-            console.print(_rich_table(titles[name], table))
+    for title, name in (("Estimates", "estimates"), ("Differences", "comparisons")):
+        if len(tables[name]):
+            console.print(_rich_table(title, tables[name]))
+    for table in subgroup_tables(tables["subgroups"]) if by else ():
+        console.print(table)
     if beside:
         console.print(against_table(beside))
     for warning in warnings:
@@ -134,7 +139,8 @@ def _within_groups(
     settings: dict[str, Any],
 ) -> "tuple[pd.DataFrame, list[str]]":
     from mtlbench.analysis.frame import read_table
-    from mtlbench.analysis.subgroups import DERIVED, subgroups
+    from mtlbench.analysis.groups import DERIVED
+    from mtlbench.analysis.subgroups import subgroups
 
     if baseline is None:
         raise StudyError("--by needs --baseline: it asks whether a difference depends on the group")
@@ -157,8 +163,7 @@ def _pairs(items: list[str]) -> dict[str, Path]:
 
 
 def _rich_table(title: str, frame: "pd.DataFrame") -> Table:
-    columns = ["variable", "group", "arm", "baseline", "metric", "value", "difference"]
-    columns += ["interaction", "low", "high", "interaction_low", "interaction_high", "p"]
+    columns = ["arm", "baseline", "metric", "value", "difference", "low", "high", "p"]
     columns += ["p_adjusted", "margin", "p_noninferior", "n_patients", "n_cases", "n_positive"]
     columns += ["method"]
     shown = [column for column in columns if column in frame and frame[column].notna().any()]

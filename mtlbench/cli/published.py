@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from mtlbench.errors import StudyError
 
 if TYPE_CHECKING:
-    from mtlbench.analysis import PublishedEntry
+    from mtlbench.analysis.published import PublishedEntry, PublishedRow
 
 app = typer.Typer(
     help="Published baselines and their protocols.",
@@ -25,6 +25,7 @@ Registry = Annotated[
     Path | None, typer.Option(metavar="FILE", help="TOML file with entries of your own.")
 ]
 
+OPEN = "not stated"
 AGAINST = "Against published values, measured on other test sets (unpaired)"
 
 
@@ -41,26 +42,78 @@ def list_(registry: Registry = None, as_json: Json = False) -> None:
             )
         )
         return
-    table = Table("id", "paper", "data set", "status")
+    table = Table(Column("id", no_wrap=True), "data set", "AUC, %", "Dice, %", "status")
     for name, entry in entries.items():
-        words = (name, entry.paper, entry.dataset or "not stated", entry.status)
-        table.add_row(*map(escape, words))
+        words = (entry.dataset or OPEN, _span(entry, "auc"), _span(entry, "dice"), entry.status)
+        table.add_row(*map(escape, (name, *words)))
     Console().print(table)
+
+
+def _span(entry: "PublishedEntry", metric: str) -> str:
+    """Smallest and largest value of a kind in per cent."""
+    values = [100 * row.value for row in entry.rows if row.metric.startswith(metric)]
+    ends = (f"{end:.1f}" for end in (min(values), max(values))) if values else ()
+    return "-".join(dict.fromkeys(ends))
 
 
 @app.command(epilog="Example: mtlbench published show le2019-table1 --json")
 def show(name: str, registry: Registry = None, as_json: Json = False) -> None:
     """Show one entry with its protocol and source."""
-    from mtlbench.analysis.published import load_published
+    from mtlbench.analysis.published import load_published, unknown
 
     entries = load_published(registry)
-    if name not in entries:
-        raise StudyError(f"{name}: must be one of {', '.join(entries)}")
-    values = entries[name].model_dump(mode="json")
+    if fault := unknown(entries, name):
+        raise StudyError(fault)
+    entry = entries[name]
     if as_json:
-        print(json.dumps(values, indent=2))
-    else:
-        Console().print(values)
+        print(json.dumps(entry.model_dump(mode="json"), indent=2))
+        return
+    console = Console()
+    console.print(_entry_table(entry))
+    if entry.rows:
+        console.print(_rows_table(entry))
+
+
+def _entry_table(entry: "PublishedEntry") -> Table:
+    """What all numbers of an entry share."""
+    from mtlbench.analysis.protocol import OF_ROW, PROTOCOL, field_words, stated
+
+    table = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2))
+    for field in ("id", "paper", "year", "status", "source", "note"):
+        if value := getattr(entry, field):
+            table.add_row(field, escape(str(value)))
+    for field in (field for field in PROTOCOL if field not in OF_ROW):
+        table.add_row(field_words(field), escape(stated(entry, None, field) or OPEN))
+    return table
+
+
+def _rows_table(entry: "PublishedEntry") -> Table:
+    """The numbers, each with its uncertainty and with what its own row states."""
+    from mtlbench.analysis.protocol import OF_ROW, field_words, fields_of, stated
+
+    table = Table("name", "metric", "value, %", "uncertainty", "measured as")
+    for row in entry.rows:
+        own = "\n".join(
+            f"{field_words(field)}: {stated(entry, row, field) or OPEN}"
+            for field in fields_of(row.metric)
+            if field in OF_ROW
+        )
+        words = (row.name, row.metric, f"{100 * row.value:.2f}", _uncertainty(row), own)
+        table.add_row(*map(escape, words))
+    return table
+
+
+def _uncertainty(row: "PublishedRow") -> str:
+    parts = []
+    if row.low is not None and row.high is not None:
+        parts.append(f"95 %: {100 * row.low:.1f} to {100 * row.high:.1f}")
+    if row.sd is not None:
+        parts.append(f"SD {100 * row.sd:.1f} over {row.sd_of or 'what is not stated'}")
+    if row.n is not None:
+        parts.append(f"n = {row.n}")
+    if row.n_positive is not None:
+        parts.append(f"{row.n_positive} positive, {row.n_negative} negative")
+    return "; ".join(parts) or OPEN
 
 
 def chosen(names: Iterable[str], registry: Path | None) -> list["PublishedEntry"]:
@@ -69,24 +122,29 @@ def chosen(names: Iterable[str], registry: Path | None) -> list["PublishedEntry"
     Raises:
         StudyError: a name is of no entry, or of one that nobody has read.
     """
-    from mtlbench.analysis.published import load_published
+    from mtlbench.analysis.published import load_published, why_disabled
 
-    enabled = {name: entry for name, entry in load_published(registry).items() if entry.enabled}
-    if strangers := [name for name in names if name not in enabled]:
-        known = ", ".join(enabled)
-        raise StudyError(f"--published must be one of {known}, but got {strangers[0]!r}")
-    return [enabled[name] for name in names]
+    entries = load_published(registry)
+    for name in names:
+        if fault := why_disabled(entries, name):
+            raise StudyError(f"--published: {fault}")
+    return [entries[name] for name in names]
 
 
 def against_table(rows: Iterable[Mapping[str, Any]]) -> Table:
     """Rows of `against_entry` for the terminal."""
+    from mtlbench.analysis.protocol import field_words
+
     numbers = ("published", "difference", "low", "high", "p")
     names = ("arm", "metric", "entry", "name")
     table = Table(*names, *numbers, "method", "not comparable", title=AGAINST)
     for row in rows:
         shown = ["-" if row[key] is None else f"{row[key]:.4f}" for key in numbers]
-        why_not = ", ".join(row["not_comparable"]) or "-"
-        words = (*(row[key] for key in names), *shown, row["method"], why_not)
+        why_not = ", ".join(
+            f"{field_words(field)}{' (not stated)' if field in row['not_stated'] else ''}"
+            for field in row["not_comparable"]
+        )
+        words = (*(row[key] for key in names), *shown, row["method"], why_not or "-")
         table.add_row(*map(escape, words))
     return table
 
@@ -97,15 +155,16 @@ def protocol_of(items: Iterable[str]) -> dict[str, str]:
     Raises:
         StudyError: an item is not of this form.
     """
-    from mtlbench.analysis.published import PROTOCOL
+    from mtlbench.analysis.protocol import OF_DICE, PROTOCOL
 
+    fields = [field for field in PROTOCOL if field not in OF_DICE]  # those the metric decides
     values: dict[str, str] = {}
     for item in items:
         field, separator, value = item.partition("=")
-        if not separator or field not in PROTOCOL:
-            fields = ", ".join(PROTOCOL)
+        if not separator or field not in fields:
+            known = ", ".join(fields)
             raise StudyError(
-                f"--protocol must be FIELD=VALUE, FIELD one of {fields}, but got {item!r}"
+                f"--protocol must be FIELD=VALUE, FIELD one of {known}, but got {item!r}"
             )
         values[field] = value
     return values

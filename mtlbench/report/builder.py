@@ -52,13 +52,13 @@ def build(study_folder: Path, *, images: bool = True) -> Path:
         *published_tables(others),
         full_table(study, numbers, full_notes(study, numbers)),
         *optimism_tables(study, numbers),
-        *([] if grouped.empty else [subgroups_table(study, grouped)]),
+        *([subgroups_table(study, grouped, said)] if study.config.compare.subgroups else []),
         *([] if mattered.empty else [importance_table(study, mattered)]),
     ]
     page = Page(
         headline=headline(study, numbers),
         tables=tables,
-        warnings=(*unknown, *numbers.warnings, *said),
+        warnings=(*study.damaged, *unknown, *numbers.warnings),
         methods=methods(study, numbers),
         bibtex=bibtex(study, numbers, others),
     )

@@ -12,32 +12,11 @@ from typing import Any
 
 import pandas as pd
 
-from mtlbench.analysis import Findings, load_findings
+from mtlbench.analysis import Findings
 from mtlbench.config import StudyConfig, load_study
 from mtlbench.errors import StudyError
-from mtlbench.records import RunFolder
-from mtlbench.report import files
-
-DESIGN_COLUMNS = ("cell", "arm", "seed", "fold", "hash", "starts_from", "steps")
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A complete run as one cell names it; `steps` are those of its whole chain."""
-
-    seed: int
-    fold: int | None
-    steps: int
-    folder: RunFolder
-    before: RunFolder | None
-    """The run whose weights this one starts from."""
-    record: Mapping[str, Any]
-    config: Mapping[str, Any]
-
-    def history(self) -> pd.DataFrame:
-        """The run's own epochs; `step` counts those of the chain before it too."""
-        history = files.history(self.folder.path / "history.csv")
-        return history.assign(step=history["step"] + self.steps - int(self.record["steps"]))
+from mtlbench.report import files, text
+from mtlbench.report.runs import COLUMNS, Run, damaged, findings, is_whole, predictions, read_run
 
 
 @dataclass(frozen=True)
@@ -79,26 +58,19 @@ class Cell:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """Test predictions of all runs, with `seed` (and `fold`): see `analysis.compare`."""
-        return _frame([(run, run.folder) for run in self.runs])
+        return predictions([(run, run.folder) for run in self.runs])
 
     @cached_property
     def before(self) -> pd.DataFrame | None:
         """The same from the runs that these start from; None where there are none."""
         pairs = [(run, run.before) for run in self.runs if run.before is not None]
-        whole = len(pairs) == len(self.runs) and all(_usable(folder) for _, folder in pairs)
-        return _frame(pairs) if pairs and whole else None
+        whole = len(pairs) == len(self.runs) and all(is_whole(folder) for _, folder in pairs)
+        return predictions(pairs) if pairs and whole else None
 
     @cached_property
     def findings(self) -> Findings | None:
         """Lesions and candidates of all runs; None where a run has none."""
-        found = [(run, load_findings(run.folder.path / "predictions.csv")) for run in self.runs]
-        parts = [(run, part) for run, part in found if part is not None]
-        if len(parts) < len(found):
-            return None
-        return Findings(
-            pd.concat([part.lesions.assign(**_marks(run)) for run, part in parts]),
-            pd.concat([part.candidates.assign(**_marks(run)) for run, part in parts]),
-        )
+        return findings(self.runs)
 
     @property
     def last_stage(self) -> str:
@@ -123,6 +95,8 @@ class Study:
     cases: pd.DataFrame
     trials: pd.DataFrame
     """What was searched, a row per trial of `trials.csv` and its name as a `cell`; may be empty."""
+    damaged: tuple[str, ...]
+    """Files of complete runs that are not as the runs wrote them; those runs do not count."""
 
     @property
     def complete(self) -> tuple[Cell, ...]:
@@ -138,6 +112,11 @@ class Study:
             for name, seeds in gaps.items()
             if seeds
         )
+
+    @property
+    def data_name(self) -> str:
+        """The data set's name in prose; a folder of one's own has but the study's."""
+        return text.DATASETS.get(self.config.dataset, f"the data set of {self.config.name}")
 
     @property
     def varied(self) -> tuple[str, ...]:
@@ -218,11 +197,13 @@ def read_study(folder: Path) -> Study:
         files.json_object(folder / "recipe.json", ["adapter"]),
         _cases(folder),
         _trials(folder),
+        tuple(line for name in design["hash"].unique() for line in damaged(folder, name)),
     )
     if not study.complete:
         raise StudyError(
             f"{folder}: a report needs at least one complete run, but none of the "
             f"{len(design)} runs in cells.csv is complete yet"
+            + "".join(f"; {line}" for line in study.damaged)
         )
     return study
 
@@ -231,7 +212,7 @@ def _design(folder: Path) -> pd.DataFrame:
     for name in ("study.toml", "cells.csv", "recipe.json", "cases.csv"):
         if not (folder / name).is_file():
             raise StudyError(f"{folder}: a results folder must hold {name}, but it does not")
-    design = files.text_table(folder / "cells.csv", DESIGN_COLUMNS)
+    design = files.text_table(folder / "cells.csv", COLUMNS)
     return design[design["arm"] != ""]
 
 
@@ -251,56 +232,14 @@ def _trials(folder: Path) -> pd.DataFrame:
 def _cell(folder: Path, rows: pd.DataFrame, searched: Collection[str]) -> Cell:
     lines = [{str(key): text for key, text in row.items()} for row in rows.to_dict("records")]
     first = lines[0]
-    runs = [_run(folder, line) for line in lines]
+    runs = [read_run(folder, line) for line in lines]
     seeds = [files.whole(line, "seed", folder / "cells.csv") for line in lines]
     broken = {seed for seed, run in zip(seeds, runs, strict=True) if run is None}
     return Cell(
         name=first["cell"],
         arm=first["arm"],
-        values={key: v for key, v in first.items() if key not in DESIGN_COLUMNS and v != ""},
+        values={key: v for key, v in first.items() if key not in COLUMNS and v != ""},
         planned=tuple(dict.fromkeys(seeds)),
         runs=tuple(run for run in runs if run is not None and run.seed not in broken),
         is_found=first["arm"] in searched,
     )
-
-
-def _run(folder: Path, row: Mapping[str, str]) -> Run | None:
-    run = RunFolder(folder / "runs" / row["hash"])
-    if not _usable(run):
-        return None
-    before = RunFolder(folder / "runs" / row["starts_from"]) if row["starts_from"] else None
-    seed, steps = (files.whole(row, name, folder / "cells.csv") for name in ("seed", "steps"))
-    fold = files.whole(row, "fold", folder / "cells.csv") if row["fold"] else None
-    config = files.json_object(run.path / "config.json", files.CONFIG)
-    return Run(seed, fold, steps, run, before, _record(run), config)
-
-
-def _usable(run: RunFolder) -> bool:
-    """Whether the run is complete and what the report reads is whole; weights may be gone."""
-    record = _record(run)
-    return record.get("state") == "complete" and all(
-        (run.path / name).is_file()
-        and (run.path / name).stat().st_size == record["files"][name]["bytes"]
-        for name in ("predictions.csv", "history.csv")
-    )
-
-
-def _record(run: RunFolder) -> dict[str, Any]:
-    """The run's record; empty where it has not begun."""
-    path = run.path / "record.json"
-    if not path.exists():
-        return {}
-    record = files.json_object(path)
-    return files.json_object(path, files.RECORD) if record.get("state") == "complete" else record
-
-
-def _frame(pairs: list[tuple[Run, RunFolder]]) -> pd.DataFrame:
-    frames = [
-        files.predictions(folder.path / "predictions.csv").assign(**_marks(run))
-        for run, folder in pairs
-    ]
-    return pd.concat(frames, ignore_index=True)
-
-
-def _marks(run: Run) -> dict[str, int]:
-    return {"seed": run.seed} if run.fold is None else {"seed": run.seed, "fold": run.fold}

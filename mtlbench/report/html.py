@@ -76,7 +76,7 @@ def _facts(study: Study, numbers: Numbers) -> list[tuple[str, str]]:
     """The figures at the head of the page: what was measured, on how much."""
     height, width = study.config.data.size
     return [
-        ("Data set", study.config.dataset),
+        ("Data set", study.data_name),
         ("Image size", f"{height} × {width}"),
         ("Test patients", span(numbers, "n_patients")),
         ("Test cases", span(numbers, "n_cases")),

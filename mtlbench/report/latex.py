@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
+from mtlbench.report.latex_text import latex
 from mtlbench.report.tables import Block, Entry, Table
-from mtlbench.report.text import latex, lines
+from mtlbench.report.text import lines
 
 MAX_ROWS = 50
 """Rows of one float; a table with more goes on in the next one, block by block."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from mtlbench.analysis.seeds import MIN_SEEDS
 from mtlbench.report import files, text
-from mtlbench.report.collect import Cell, Run, Study
+from mtlbench.report.collect import Cell, Study
 from mtlbench.report.notes import (
     budget_rule,
     interval_methods,
@@ -19,17 +19,9 @@ from mtlbench.report.notes import (
     split_rule,
 )
 from mtlbench.report.numbers import Numbers
+from mtlbench.report.runs import Run
 from mtlbench.report.tables import ADJUSTED, epoch_rule
 
-DATASETS = {
-    "ddsm": "DDSM",
-    "cbis-ddsm": "CBIS-DDSM",
-    "inbreast": "INbreast",
-    "vindr": "VinDr-Mammo",
-    "mias": "mini-MIAS",
-    "phantom": "simulated mammograms (phantoms)",
-    "folder": "a data set of our own",
-}
 TASKS = {(True, False): "classification", (False, True): "segmentation", (True, True): "both tasks"}
 
 
@@ -42,10 +34,9 @@ def methods(study: Study, numbers: Numbers) -> str:
 def _data(study: Study) -> Iterator[str]:
     data = study.config.data
     height, width = data.size
-    name = DATASETS.get(study.config.dataset, study.config.dataset)
     kept = "" if data.subset == "all" else f", {data.subset} images only"
     yield (
-        f"Images of {name}{kept} were prepared at {height} × {width} pixels (intensity: "
+        f"Images of {study.data_name}{kept} were prepared at {height} × {width} pixels (intensity: "
         f"{data.intensity}; crop: {data.crop}; artefacts: {data.artefacts})."
     )
     yield f"Label: {data.label_rule.describe(study.config.dataset)}."
@@ -130,13 +121,15 @@ def _tests(study: Study, numbers: Numbers) -> Iterator[str]:
         f"Tested on {span(numbers, 'n_patients')} patients ({span(numbers, 'n_cases')} cases), "
         "patients being resampled as wholes, the same draws for all arms, seeds and metrics."
     )
-    intervals = interval_methods(study, numbers, numbers.all_metrics())
+    intervals = interval_methods(study, numbers.estimates, numbers.all_metrics())
     yield f"Intervals of {text.level_text(rules.level)}: {intervals}."
+    differences = interval_methods(study, numbers.comparisons, numbers.all_metrics())
     yield f"Values: {seeds_caption(study)}."
     if all(len(cell.seeds) >= MIN_SEEDS for cell in study.complete):
         yield "Seeds are random readers (Obuchowski and Rockette 1995; df of Hillis 2007)."
     yield (
-        "Differences are paired and from the baseline; p inverts their interval, adjusted by "
+        f"Differences are paired and from the baseline, their intervals by {differences}; p "
+        "inverts them, adjusted by "
         f"{ADJUSTED[rules.adjust]} over all cells within one metric."
     )
     if rules.margins:

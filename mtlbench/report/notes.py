@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from mtlbench.analysis.seeds import MIN_SEEDS
 from mtlbench.report import text
 from mtlbench.report.collect import Study
@@ -66,12 +68,15 @@ def seeds_caption(study: Study) -> str:
     return f"mean of {seeds} {noun}, taken as random"
 
 
-def basis(study: Study, numbers: Numbers) -> str:
-    """What every figure's numbers stand on: patients, cases, level, method and seeds."""
+def basis(study: Study, numbers: Numbers, rows: pd.DataFrame) -> str:
+    """What a figure's numbers stand on: patients, cases, level, method and seeds.
+
+    `rows` are those that it draws: estimates, or comparisons, whose scale is another.
+    """
     rules = study.config.compare
     return (
         f"{span(numbers, 'n_patients')} test patients, {span(numbers, 'n_cases')} cases; "
-        f"{text.level_text(rules.level)} intervals by {interval_methods(study, numbers)}; "
+        f"{text.level_text(rules.level)} intervals by {interval_methods(study, rows)}; "
         f"{seeds_caption(study)}"
     )
 
@@ -86,13 +91,15 @@ def span(numbers: Numbers, column: str) -> str:
 
 
 def interval_methods(
-    study: Study, numbers: Numbers, metrics: Sequence[str] = tuple(text.METRICS)
+    study: Study, rows: pd.DataFrame, metrics: Sequence[str] = tuple(text.METRICS)
 ) -> str:
     """How the intervals of some metrics were made, those of a minority by the metrics' names.
 
+    `rows` are estimates or comparisons.
+
     Only a bootstrap's depend on the number of resamples.
     """
-    rows = numbers.estimates[numbers.estimates["metric"].isin(metrics)].dropna(subset=["low"])
+    rows = rows[rows["metric"].isin(metrics)].dropna(subset=["low"])
     users = {str(m): part["metric"].unique() for m, part in rows.groupby("method", sort=False)}
     drawn = f" ({study.config.compare.resamples} resamples)"
     ranked = sorted(users, key=lambda method: -len(users[method]))
@@ -105,13 +112,14 @@ def _method(study: Study, numbers: Numbers, metrics: Sequence[str]) -> str:
     rules = study.config.compare
     return (
         f"Brackets: {text.level_text(rules.level)} intervals of the test set’s patients by "
-        f"{interval_methods(study, numbers, metrics)}."
+        f"{interval_methods(study, numbers.estimates, metrics)}."
     )
 
 
 def _comparison(study: Study, numbers: Numbers) -> str:
+    methods = interval_methods(study, numbers.comparisons, numbers.all_metrics())
     lines = [
-        "Δ: paired difference from the baseline on the same patients. "
+        f"Δ: paired difference from the baseline on the same patients, its interval by {methods}. "
         f"{ADJUSTED[study.config.compare.adjust]} p: adjusted over all cells within one metric. "
         "Positives: cancers where scores are measured, cases with a lesion where masks are."
     ]

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from mtlbench.analysis import compare, find_metric
+from mtlbench.analysis.froc import RATES
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.text import METRICS, absent
 
@@ -81,7 +82,7 @@ def measure(study: Study) -> Numbers:
     findings = {c.name: found for c in distinct if (found := c.findings) is not None}
     metrics = tuple(
         metric
-        for metric in dict.fromkeys([*METRICS, *rules.further])
+        for metric in asked_metrics(rules.further)
         if findings or find_metric(metric).needs != "findings"  # older folders have none
     )
     baselines = {metric: _baseline(study, metric) for metric in metrics}
@@ -110,6 +111,12 @@ def measure(study: Study) -> Numbers:
         classes=result.classes.get("dice", ()),
         warnings=tuple(w for w in result.warnings if not w.startswith(_expected(study))),
     )
+
+
+def asked_metrics(further: Sequence[str]) -> tuple[str, ...]:
+    """Metrics of the tables; the FROC score comes with the sensitivities that it averages."""
+    rates = [f"froc_at_{rate:g}" for rate in RATES] if "froc" in further else []
+    return tuple(dict.fromkeys([*METRICS, *further, *rates]))
 
 
 def _baseline(study: Study, metric: str) -> Cell | None:
@@ -168,6 +175,6 @@ def _seeds(study: Study, table: pd.DataFrame) -> dict[tuple[str, str], tuple[flo
 
 def _expected(study: Study) -> tuple[str, ...]:
     """How warnings begin that only say that a cell's strategy leaves a task out."""
-    metrics = [*METRICS, *study.config.compare.further]
+    metrics = asked_metrics(study.config.compare.further)
     lacking = [(c.name, m) for c in study.complete for m in metrics if _lacks(c, m)]
     return tuple(f"{metric}, {name}{end}" for name, metric in lacking for end in (": no ", " - "))

@@ -1,20 +1,31 @@
 """Published numbers beside ours, each apart and with why it is not comparable."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mtlbench.analysis import PublishedEntry, load_published, mismatches
+from mtlbench.analysis import (
+    PublishedEntry,
+    load_published,
+    mismatches,
+    own_protocol,
+    verdict,
+    why_disabled,
+)
 from mtlbench.analysis.against import against_entry
+from mtlbench.analysis.dice import LESION
+from mtlbench.analysis.protocol import PROTOCOL, Mismatch, field_words
 from mtlbench.analysis.published import REGISTRY, PublishedRow
+from mtlbench.config import CLASSES
 from mtlbench.report import text
 from mtlbench.report.collect import Study
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.tables import Block, Entry, Table, common_places, difference_entry
 
 SHOWN = ("dice", "dice_lesions", "dice_any", "dice_image", "auc")
+Protocols = Mapping[str, Mapping[str, str]]
+"""Metric → our own values of the fields that make its numbers comparable."""
 UNPAIRED = "The test sets differ: differences are unpaired."
-_WORDS = ("no", "one", "two", "three", "four", "five")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +33,8 @@ class Published:
     """A registry entry, why its numbers are not comparable with this study's, and by how much."""
 
     entry: PublishedEntry
-    why_not: Mapping[str, str]
-    """Field of the protocol → how it differs; empty where the numbers are comparable."""
+    reasons: Mapping[str, Mapping[str, Mismatch]]
+    """Published model → field of the protocol → how it differs; empty where comparable."""
     differences: Sequence[Mapping[str, Any]]
     """Rows of `against_entry`, `arm` being a cell's label."""
 
@@ -42,9 +53,9 @@ class Published:
         return models
 
     @property
-    def verdict(self) -> str:
-        """`not comparable: dataset, split`, or nothing."""
-        return f"not comparable: {', '.join(map(_words, self.why_not))}" if self.why_not else ""
+    def why_not(self) -> dict[str, Mismatch]:
+        """The fields in which any of its models differs."""
+        return _merged(self.reasons.values())
 
 
 def published(study: Study, numbers: Numbers) -> tuple[tuple[Published, ...], tuple[str, ...]]:
@@ -54,22 +65,35 @@ def published(study: Study, numbers: Numbers) -> tuple[tuple[Published, ...], tu
         StudyError: the study's own registry in its folder is missing or faulty.
     """
     own = study.folder / REGISTRY if study.config.compare.registry else None
-    registry, protocol = load_published(own), _protocol(study, numbers)
+    registry, protocols = load_published(own), _protocols(study, numbers)
     found, warnings = [], []
     for name in study.config.compare.published:
-        entry = registry.get(name)
-        if entry is None:
-            warnings.append(f"compare.published: {name!r} is not in the registry")
-        elif not entry.enabled:
-            warnings.append(f"compare.published: {name!r} is unverified and not shown")
-        else:
-            why_not = mismatches(entry, protocol)
-            found.append(Published(entry, why_not, _differences(study, numbers, entry, protocol)))
+        if fault := why_disabled(registry, name):
+            warnings.append(f"compare.published: {fault}")
+            continue
+        entry = registry[name]
+        differences = _differences(study, numbers, entry, protocols)
+        found.append(Published(entry, _reasons(entry, protocols), differences))
     return tuple(found), tuple(warnings)
 
 
+def _reasons(entry: PublishedEntry, protocols: Protocols) -> dict[str, dict[str, Mismatch]]:
+    """Those of all numbers of a model together."""
+    found: dict[str, list[dict[str, Mismatch]]] = {}
+    for row in entry.rows:
+        found.setdefault(row.name, []).append(mismatches(entry, row, protocols[row.metric]))
+    return {name: _merged(reasons) for name, reasons in found.items()}
+
+
+def _merged(reasons: Iterable[Mapping[str, Mismatch]]) -> dict[str, Mismatch]:
+    """By field in the order of the protocol; a difference goes before what is not stated."""
+    pairs = [pair for one in reasons for pair in one.items()]
+    found = dict(sorted(pairs, key=lambda pair: pair[1].stated))
+    return {field: found[field] for field in PROTOCOL if field in found}
+
+
 def _differences(
-    study: Study, numbers: Numbers, entry: PublishedEntry, protocol: Mapping[str, str]
+    study: Study, numbers: Numbers, entry: PublishedEntry, protocols: Protocols
 ) -> list[dict[str, Any]]:
     """Every shown cell against every published number; an arm against its namesake alone."""
     names = {row.name for row in entry.rows}
@@ -80,7 +104,7 @@ def _differences(
             for (name, _), row in numbers.estimate.items()
             if name == cell.name
         ]
-        found = against_entry(estimates, entry, protocol)
+        found = against_entry(estimates, entry, protocols)
         rows += [row for row in found if cell.arm not in names or row["name"] == cell.arm]
     return rows
 
@@ -102,8 +126,12 @@ def _values_table(one: Published) -> Table:
         values = [_value(numbers.get(metric)) for numbers in one.models.values()]
         if any(value != text.DASH for value in values):
             rows.append((Entry(f"{text.METRICS[metric]}, %"), *map(Entry, values)))
-    reasons = "; ".join(f"{_words(field)}: {why}" for field, why in one.why_not.items())
-    notes = (f"Not comparable: {reasons}." if reasons else "", f"Source: {one.entry.source}.")
+    reasons = "; ".join(f"{field_words(field)}: {why}" for field, why in one.why_not.items())
+    read = " (secondary: the paper itself was not read)" if one.entry.status == "secondary" else ""
+    notes = (
+        f"Not comparable: {reasons}." if reasons else "",
+        f"Source{read}: {one.entry.source}.",
+    )
     return Table(
         f"published-{one.entry.id}",
         _caption(one, "As published by"),
@@ -153,11 +181,7 @@ def _delta(row: Mapping[str, Any]) -> tuple[float | None, ...]:
 
 def _caption(one: Published, what: str) -> str:
     year = f" ({one.entry.year})" if one.entry.year else ""
-    return f"{what} {one.entry.paper}{year}{f'; {one.verdict}' if one.why_not else ''}"
-
-
-def _words(field: str) -> str:
-    return field.replace("_", " ")
+    return f"{what} {one.entry.paper}{year}{f'; {verdict(one.why_not)}' if one.why_not else ''}"
 
 
 def _value(row: PublishedRow | None) -> str:
@@ -167,21 +191,24 @@ def _value(row: PublishedRow | None) -> str:
     return f"{100 * row.value:.2f}{limits}"
 
 
-def _protocol(study: Study, numbers: Numbers) -> dict[str, str]:
-    """Our own values of the fields that make numbers comparable."""
-    data = study.config.data
-    height, width = data.size
-    cut = "the breast alone" if data.crop == "breast" else "whole image"
-    return {
-        "dataset": study.config.dataset,
-        "version": "" if data.subset == "all" else f"{data.subset} images only",
-        "label_rule": data.label_rule.describe(study.config.dataset),
+def _protocols(study: Study, numbers: Numbers) -> Protocols:
+    """Under each of `SHOWN`."""
+    data, dataset = study.config.data, study.config.dataset
+    fields = {
+        "dataset": dataset if data.subset == "all" else f"{dataset}, {data.subset} images only",
+        "label_rule": data.label_rule.describe(dataset),
         "level": "image",
-        "input": f"{cut}, {height}x{width}",
+        "input": "breast" if data.crop == "breast" else "whole image",
+        "size": "x".join(map(str, data.size)),
         "split": f"{data.folds} folds by patient" if data.folds else _split(study),
         "views": "one",
         "ensemble": "none",
-        "metric_definition": f"AUC; mean Dice over {_WORDS[len(numbers.classes)]} classes",
+    }
+    lesions = tuple(name for name in numbers.classes if name != CLASSES[0])
+    averaged = {"dice_lesions": lesions, "dice_any": (LESION,)}
+    return {
+        metric: own_protocol(metric, averaged.get(metric, numbers.classes), fields)
+        for metric in SHOWN
     }
 
 

@@ -6,9 +6,9 @@ from importlib import resources
 
 from mtlbench.analysis.seeds import MIN_SEEDS
 from mtlbench.report.collect import Study
+from mtlbench.report.latex_text import latex
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.published import Published
-from mtlbench.report.text import latex
 
 PAPER = "le2019-table1"
 """The registry's entry of the paper that is cited anyway."""
@@ -46,6 +46,7 @@ def _used(study: Study, numbers: Numbers) -> Iterator[str]:
         yield "efron1987"
     if "auc" in numbers.metrics():
         yield "obuchowski1997" if study.cases["patient_id"].duplicated().any() else "delong1988"
+        yield "wilson1927"
     if any(len(cell.seeds) >= MIN_SEEDS for cell in study.complete):
         yield from ("obuchowski1995", "hillis2007")
     yield {"holm": "holm1979", "bh": "benjamini1995"}[study.config.compare.adjust]
@@ -53,5 +54,7 @@ def _used(study: Study, numbers: Numbers) -> Iterator[str]:
 
 def _published(one: Published) -> str:
     fields = {"title": one.entry.paper, "year": one.entry.year, "note": one.entry.source}
-    lines = [f"  {key:5} = {{{latex(str(value))}}}" for key, value in fields.items() if value]
+    lines = [  # a second brace keeps BibTeX from lowering a title's capitals
+        f"  {key:5} = {{{{{latex(str(value))}}}}}" for key, value in fields.items() if value
+    ]
     return f"@misc{{{one.entry.id},\n" + ",\n".join(lines) + "\n}"

@@ -26,22 +26,27 @@ HEADER = (
     *("Interaction [interval], points", "Adjusted p", "Patients / cases / positives"),
 )
 
+UNRELIABLE = "*"
+WHY = "An interval or p of the row may be wrong, for what is said of its group below."
 DIFFERENCES = ("difference", "interaction")
 SIZES = ("patients", "cases", "positive")
 
 
 def in_subgroups(study: Study, numbers: Numbers) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """A row per (metric, variable, group, cell) with `analysis.subgroups.COLUMNS`, and notes."""
+    """A row per (metric, variable, group, cell) with `analysis.subgroups.COLUMNS`, and notes.
+
+    Of cells with the very same runs one stands for all: it is tested once.
+    """
     rules = study.config.compare
-    shown = {cell.name: cell for cell in study.shown}
     tables, notes = [], []
     for metric in METRICS if rules.subgroups else ():
         base = numbers.baselines.get(metric)
         if base is None:
             continue
-        frames = {cell.name: cell.frame for cell in (shown | {base.name: base}).values()}
+        valued = [cell for cell in study.shown if numbers.value(cell, metric) is not None]
+        distinct = {study.same_runs[cell.name]: cell for cell in (*valued, base)}
         table, said = subgroups(
-            frames,
+            {cell.name: cell.frame for cell in distinct.values()},
             study.cases,
             rules.subgroups,
             baseline=base.name,
@@ -55,8 +60,8 @@ def in_subgroups(study: Study, numbers: Numbers) -> tuple[pd.DataFrame, tuple[st
     return pd.concat(tables) if tables else pd.DataFrame(columns=COLUMNS), tuple(notes)
 
 
-def subgroups_table(study: Study, found: pd.DataFrame) -> Table:
-    """A block per metric and variable."""
+def subgroups_table(study: Study, found: pd.DataFrame, limits: Sequence[str]) -> Table:
+    """A block per metric and variable; `limits` say why a row is marked."""
     labels = {cell.name: cell.label for cell in study.complete}
     blocks = [
         Block(
@@ -75,6 +80,8 @@ def subgroups_table(study: Study, found: pd.DataFrame) -> Table:
             "Interaction: the difference from the baseline in the group less the same in all other "
             f"groups; its p by {adjusted} over all such tests within one metric. Of two groups one "
             "test says all. Differences within a group are described, not tested.",
+            *([] if found["reliable"].all() else [f"{UNRELIABLE} {WHY}"]),
+            *limits,
         ),
     )
 
@@ -85,7 +92,7 @@ def _rows(
     places = {what: common_places(_span(row, what) for row in rows) for what in DIFFERENCES}
     return tuple(
         (
-            Entry(str(row["group"])),
+            Entry(_name(row)),
             Entry(labels[row["arm"]]),
             estimate_entry(row),
             *(difference_entry(_span(row, what), places[what]) for what in DIFFERENCES),
@@ -94,6 +101,11 @@ def _rows(
         )
         for row in rows
     )
+
+
+def _name(row: Mapping[Any, Any]) -> str:
+    mark = "" if row["reliable"] else f"\N{NO-BREAK SPACE}{UNRELIABLE}"
+    return f"{row['group']}{mark}"
 
 
 def _span(row: Mapping[Any, Any], what: str) -> tuple[float, float, float]:

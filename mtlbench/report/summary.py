@@ -33,7 +33,7 @@ def _what(study: Study, numbers: Numbers) -> str:
     cells = len(study.cells)
     points = f" in {cells} cells" if cells > len(study.config.arms) else ""
     return (
-        f"The study {study.config.name} compares {arms}{points} on {study.config.dataset}, "
+        f"The study {study.config.name} compares {arms}{points} on {study.data_name}, "
         f"measured on {cases} test cases of {patients} patients. Differences are from the "
         f"baseline, with {text.level_text(study.config.compare.level)} intervals."
     )

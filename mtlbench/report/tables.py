@@ -59,7 +59,7 @@ def tasks_table(study: Study, numbers: Numbers, notes: tuple[str, ...]) -> Table
         values = tuple(_value(study, numbers, cell, metric, cells) for cell in cells)
         rows.insert(0, (Entry(f"{task} perf ({text.METRICS[metric]}, %)"), *values))
     caption = (
-        f"Segmentation and classification performance on {study.config.dataset}, with "
+        f"Segmentation and classification performance on {study.data_name}, with "
         f"{text.level_text(study.config.compare.level)} intervals"
     )
     names = tuple(_mark(study, cell, cell.label) for cell in cells)

@@ -1,4 +1,4 @@
-"""How numbers and names read: one text for every format, and each format's escaping.
+"""How numbers and names read: one text for every format, and the escaping of simple ones.
 
 Values are fractions; they are printed in percent, differences in percentage points.
 """
@@ -17,6 +17,15 @@ METRICS = {
     "dice_image": "Per-image Dice",
 }
 """The metrics of every figure and table, in their order, and their names."""
+DATASETS = {
+    "ddsm": "DDSM",
+    "cbis-ddsm": "CBIS-DDSM",
+    "inbreast": "INbreast",
+    "vindr": "VinDr-Mammo",
+    "mias": "mini-MIAS",
+    "phantom": "simulated mammograms (phantoms)",
+}
+"""How a data set is called in prose."""
 _FURTHER = {
     "sens_at_spec": "Sensitivity at {} % specificity",
     "spec_at_sens": "Specificity at {} % sensitivity",
@@ -105,43 +114,9 @@ def lines(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_long_words=False) or [""]
 
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "−": "$-$",
-    "–": r"\textendash{}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "…": r"\dots{}",
-    "≥": r"$\geq$",
-    "≠": r"$\neq$",
-    "→": r"$\rightarrow$",
-    "·": r"$\cdot$",
-    "λ": r"$\lambda$",
-    "Δ": r"$\Delta$",
-    "†": r"$\dagger$",
-    "’": "'",
-    "\u202f": r"\,",
-    "\u00a0": "~",
-} | {character: f"\\{character}" for character in "&%$#_{}"}
-
-
-def latex(text: str) -> str:
-    """Text as LaTeX; a character that pdflatex's plain fonts lack becomes `?`."""
-    plain = "".join(
-        _LATEX.get(c, c if c.isascii() and c.isprintable() else "?") for c in _one_line(text)
-    )
-    return re.sub("-(?=-)", "-{}", plain)  # two hyphens are not a dash
-
-
 def markdown(text: str) -> str:
     """Text as a Markdown table's cell: no markup, links or HTML come out of it."""
-    return re.sub(r"([\\`*_<>|#~$&])|(?<=\])(\()", r"\\\1\2", _one_line(text))
+    return re.sub(r"([\\`*_<>|#~$&])|(?<=\])(\()", r"\\\1\2", one_line(text))
 
 
 def csv_text(text: str) -> str:
@@ -151,5 +126,6 @@ def csv_text(text: str) -> str:
     return f"'{text}" if formula and not number else text
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Text with every run of blanks and line breaks as one blank."""
     return re.sub(r"[ \t\r\n\f\v]+", " ", text).strip()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlbench.analysis.metric import find_metric
-from mtlbench.analysis.published import load_published
+from mtlbench.analysis.published import load_published, why_disabled
 from mtlbench.config import (
     Arm,
     CompareConfig,
@@ -52,9 +52,8 @@ def _check_published(compare: CompareConfig, folder: Path) -> Iterator[str]:
     except StudyError as error:
         yield from (f"compare.registry: {line}" for line in str(error).splitlines())
         return
-    verified = [name for name, entry in entries.items() if entry.enabled]
     for name in compare.published:
-        if fault := _unknown(name, verified):
+        if fault := why_disabled(entries, name):
             yield f"compare.published: {fault}"
 
 

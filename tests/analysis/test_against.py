@@ -7,7 +7,7 @@ from scipy.special import expit, logit
 
 from mtlbench.analysis import load_published
 from mtlbench.analysis.against import DESCRIPTIVE, against, against_entry, hanley_mcneil
-from mtlbench.analysis.published import PROTOCOL, PublishedRow
+from mtlbench.analysis.published import PublishedRow
 
 OURS = {
     "arm": "joint", "metric": "auc", "value": 0.84, "low": 0.79, "high": 0.88, "level": 0.95,
@@ -111,15 +111,17 @@ def test_every_arm_with_a_value_meets_every_number_of_its_metric():
         OURS | {"arm": "seg", "metric": "dice", "value": 0.3, "low": 0.2, "high": 0.4},
     ]
     entry = load_published()["le2019-table1"]
-    found = against_entry(rows, entry, {"dataset": "ddsm", "level": "image"})
+    ours = {"dataset": "ddsm", "level": "breast"}
+    found = against_entry(rows, entry, {"auc": ours, "dice": ours})
     assert [(row["arm"], row["metric"], row["name"]) for row in found] == [
         *(("joint", "auc", name) for name in ("cls", "sequential", "joint")),
         *(("seg", "dice", name) for name in ("seg", "sequential", "joint")),
     ]
     assert found[2]["difference"] == pytest.approx(0.84 - 0.8402)
-    assert found[0]["not_comparable"] == ["label_rule", "input", "views", "metric_definition"]
-    same = {name: getattr(entry, name) for name in PROTOCOL if getattr(entry, name)}
-    assert against_entry(rows, entry, same)[0]["not_comparable"] == []
+    others = ["input", "size", "split", "views", "ensemble"]
+    assert found[0]["not_comparable"] == ["label_rule", "level", *others]
+    assert found[0]["not_stated"] == ["label_rule", *others]
+    assert found[3]["not_comparable"] == ["label_rule", "classes", "pooling", *others]
 
 
 def delong(positive_SM, negative_SN):

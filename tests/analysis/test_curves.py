@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve as sklearn_calibration
 from sklearn.metrics import (
     average_precision_score,
@@ -89,7 +90,7 @@ def test_calibration_pools_seeds(make):
     one, two = make(80, seed=1), make(80, seed=2)
     seeds = pd.concat([one.assign(seed=0), two.assign(seed=1)], ignore_index=True)
     fraction, mean = sklearn_calibration(seeds["label"], seeds["score"], n_bins=10)
-    curve = calibration_curve(seeds, resamples=50)
+    curve = calibration_curve(seeds)
     assert curve["fraction"].to_numpy() == pytest.approx(fraction)
     assert curve["score"].to_numpy() == pytest.approx(mean)
     assert curve["n"].sum() == 80
@@ -97,13 +98,30 @@ def test_calibration_pools_seeds(make):
 
 def test_calibration_is_scikit_learns(make):
     frame = make(200)
-    curve = calibration_curve(frame, resamples=200)
+    curve = calibration_curve(frame)
     fraction, mean = sklearn_calibration(frame["label"], frame["score"], n_bins=10)
     assert curve["fraction"].to_numpy() == pytest.approx(fraction)
     assert curve["score"].to_numpy() == pytest.approx(mean)
     assert curve["n"].sum() == 200
-    assert (curve["low"] <= curve["fraction"]).all()
-    assert (curve["fraction"] <= curve["high"]).all()
+
+
+def test_a_bins_interval_is_wilsons_where_each_patient_has_one_case(make):
+    frame = make(100).assign(patient_id=lambda table: table["image_id"])
+    for _, row in calibration_curve(frame, level=0.9).iterrows():
+        positives = round(row["fraction"] * row["n"])
+        exact = binomtest(positives, int(row["n"])).proportion_ci(0.9, method="wilson")
+        assert (row["low"], row["high"]) == pytest.approx((exact.low, exact.high))
+
+
+def test_a_bins_interval_counts_a_patients_copies_once_and_always_has_a_width(make):
+    frame = make(60).assign(patient_id=lambda table: table["image_id"])
+    copies = [frame.assign(image_id=frame["image_id"] + end) for end in ("a", "b", "c")]
+    once, thrice = calibration_curve(frame), calibration_curve(pd.concat(copies))
+    pd.testing.assert_frame_equal(once.drop(columns="n"), thrice.drop(columns="n"))
+    assert thrice["n"].tolist() == (3 * once["n"]).tolist()
+    sure = once[once["fraction"].isin([0, 1])]
+    assert not sure.empty
+    assert (sure["high"] - sure["low"] > 0.1).all()
 
 
 def test_dice_profile_is_the_share_of_images_that_reach_a_dice(make):

@@ -52,7 +52,7 @@ def test_pr_is_the_mean_over_seeds_of_the_precision_at_each_recall(draw, study):
     assert set(drawn.data["cell"]) == {"cls", "sequential", "joint"}
     share = 100 * cell.frame["label"].mean()
     assert f"the {share:.1f} % of the cases that are positive" in drawn.caption
-    assert "bands: pointwise 95 % of 100 resamples" in drawn.caption
+    assert "bands: pointwise 95 % percentile intervals of 100 resamples" in drawn.caption
 
 
 def test_calibration_has_a_panel_per_arm_and_counts_every_case(draw, study):
@@ -131,6 +131,13 @@ def test_froc_has_a_curve_for_each_arm_that_localises(localised, monkeypatch):
     assert heights.loc["joint"].tolist() == [0, 0]
     assert "cls" not in heights.index
     assert "seg (FROC score 100.0 %)" in [t.get_text() for t in drawn.figure.legends[0].texts]
+
+
+def test_the_full_table_has_the_sensitivity_at_each_rate(localised):
+    numbers = measure(read_study(localised))
+    for rate in ("0.25", "0.5", "1", "2", "4"):
+        assert numbers.estimate["seg", f"froc_at_{rate}"]["value"] == 1
+        assert numbers.estimate["joint", f"froc_at_{rate}"]["value"] == 0
 
 
 def test_without_findings_there_is_no_froc(study, numbers):

@@ -11,6 +11,7 @@ from markupsafe import escape
 
 from mtlbench.analysis import compare
 from mtlbench.errors import StudyError
+from mtlbench.records import RunFolder
 from mtlbench.report import build, builder
 
 FILES = {
@@ -45,7 +46,7 @@ def rewrite(study, change):
     for path in study.glob("runs/*/predictions.csv"):
         change(pd.read_csv(path)).to_csv(path, index=False)
         record = json.loads((path.parent / "record.json").read_text())
-        record["files"]["predictions.csv"]["bytes"] = path.stat().st_size
+        record["files"] |= RunFolder(path.parent).describe(["predictions.csv"])
         (path.parent / "record.json").write_text(json.dumps(record))
 
 

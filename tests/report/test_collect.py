@@ -45,6 +45,31 @@ def test_a_missing_run_drops_its_seed_and_is_listed(arms_study):
     assert study.missing == ("joint (seed 1)",)
 
 
+@pytest.mark.parametrize("name", ["predictions.csv", "history.csv"])
+def test_a_damaged_file_is_named_and_its_run_left_out(arms_study, name):
+    run = read_study(arms_study).of_arm("joint")[0].runs[1].folder
+    path, content = run.path / name, (run.path / name).read_bytes()
+    for changed in (content[:-3] + b"9" + content[-2:], content[:-9]):
+        path.write_bytes(changed)
+        study = read_study(arms_study)
+        assert study.damaged == (
+            f"runs/{run.name}/{name} is not what the run wrote (its size or SHA-256 in "
+            "record.json): the run is left out",
+        )
+        assert study.missing == ("joint (seed 1)",)
+    path.unlink()
+    assert read_study(arms_study).damaged == (
+        f"runs/{run.name}/{name} is missing: the run is left out",
+    )
+
+
+def test_a_folder_of_ones_own_is_called_by_its_study(arms_study):
+    path = arms_study / "study.toml"
+    assert read_study(arms_study).data_name == "simulated mammograms (phantoms)"
+    path.write_text(path.read_text().replace('dataset = "phantom"', 'dataset = "folder"'))
+    assert read_study(arms_study).data_name == "the data set of arms"
+
+
 def test_a_seed_counts_only_with_all_its_folds(arms_study):
     path = arms_study / "cells.csv"
     cells = pd.read_csv(path)

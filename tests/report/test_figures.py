@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -66,6 +68,29 @@ def test_forest_shows_the_estimates(drawn, written):
     for y, value in enumerate(expected):
         assert (value is None and y not in points) or points[y] == pytest.approx(100 * value)
     assert points[len(expected) + 1] == pytest.approx(80.54)
+
+
+def test_a_value_without_an_interval_is_hollow_with_its_reason(written):
+    study = read_study(written / "arms")
+    numbers = measure(study)
+    row = numbers.estimate["joint", "auc"]
+    row |= {"low": None, "high": None}
+    reason = "too few patients"
+    numbers = replace(numbers, warnings=(f"auc, joint: no interval: {reason}",))
+    with styled():
+        (drawn,) = forest.draw(study, numbers)
+    points = [line for line in drawn.figure.axes[0].lines if len(line.get_xdata()) == 1]
+    faces = {line.get_ydata()[0]: line.get_markerfacecolor() for line in points[:3]}
+    assert faces[3] == "white"
+    assert faces[0] == points[0].get_color()
+    assert f"hollow and coloured: no interval (AUC of joint: {reason})" in drawn.caption
+
+
+def test_the_caption_of_differences_names_their_own_scale(drawn, written):
+    methods = measure(read_study(written / "arms")).comparisons["method"].dropna().unique()
+    assert "logit" in drawn["forest"].caption
+    assert not any("logit" in method for method in methods)
+    assert "logit" not in drawn["differences"].caption
 
 
 def test_data_are_what_is_drawn(drawn, written):

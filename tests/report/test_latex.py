@@ -7,7 +7,7 @@ import pytest
 from mtlbench.report.latex import MAX_ROWS, document
 from mtlbench.report.tables import Block, Entry, Table
 
-NASTY = r"a_b & 50% $x$ #1 \cmd{y} ~^ [z] <w> λ −1 … -- 日"
+NASTY = r"a_b & 50% $x$ #1 \cmd{y} ~^ [z] <w> λ −1 … -- 日 André"
 
 
 def table(rows=3):
@@ -50,6 +50,13 @@ def lacks_latex():
     return not known or subprocess.run(command, capture_output=True).returncode != 0
 
 
+def compiled(folder, name):
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", name]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Missing character" not in done.stdout
+
+
 @pytest.mark.skipif(lacks_latex(), reason="pdflatex with booktabs is not installed")
 def test_it_compiles_alone_and_inside_a_paper(tmp_path, arms_report):
     (tmp_path / "table.tex").write_text(document([table()]))
@@ -58,7 +65,4 @@ def test_it_compiles_alone_and_inside_a_paper(tmp_path, arms_report):
         \begin{document}A\input{table}B\input{report}C\end{document}"""
     (tmp_path / "paper.tex").write_text(paper)
     for name in ("table", "report", "paper"):
-        command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", name]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-2000:]
-        assert "Missing character" not in done.stdout
+        compiled(tmp_path, name)

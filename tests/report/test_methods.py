@@ -73,7 +73,7 @@ def test_only_what_was_used_is_cited(measured, arms_report):
     source = bibtex(*measured, [])
     assert keys(source) == [
         *("mtlbench", "le2019", "he2016", "pytorch", "loshchilov2019"),
-        *("hall1988", "obuchowski1997", "holm1979"),
+        *("hall1988", "obuchowski1997", "wilson1927", "holm1979"),
     ]
     assert "version = {0.1.0}" in source
     assert (arms_report / "references.bib").read_text() == source

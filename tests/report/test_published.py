@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 from scipy.special import logit
 
+from mtlbench.analysis import verdict
 from mtlbench.errors import StudyError
 from mtlbench.report import build
 from mtlbench.report.collect import read_study
@@ -20,12 +21,14 @@ source = "its paper"
 dataset = "phantom"
 label_rule = "malignant against the rest"
 level = "image"
-input = "whole image, 64x48"
+input = "whole image"
+size = [64, 48]
 split = "patient"
 views = "one"
-ensemble = "none"
-metric_definition = "AUC; mean Dice over five classes"
-rows = [{ name = "net", metric = "auc", value = 0.7, low = 0.6, high = 0.8 }]
+rows = [
+    { name = "net", metric = "auc", value = 0.7, low = 0.6, high = 0.8, ensemble = "none" },
+    { name = "two nets", metric = "auc", value = 0.75, ensemble = "several models" },
+]
 """
 
 
@@ -43,21 +46,32 @@ def test_a_comparable_entry_is_tested_and_an_arm_meets_its_namesake_alone(own_st
     numbers = measure(study)
     (same, le), warnings = published(study, numbers)
     assert warnings == ()
-    assert same.verdict == ""
-    assert le.verdict.startswith("not comparable: dataset, label rule, input, split")
+    assert same.reasons["net"] == {}
+    assert list(same.why_not) == list(same.reasons["two nets"]) == ["ensemble"]
+    assert verdict(le.reasons["cls"]) == (
+        "not comparable: dataset, size; split, ensemble (not stated)"
+    )
+    assert (
+        verdict(le.reasons["joint"])
+        == verdict(le.why_not)
+        == ("not comparable: dataset, size; Dice pooling, split, ensemble (not stated)")
+    )
     ours = numbers.estimate["cls", "auc"]
     error = np.hypot(*(
         (logit(high) - logit(low)) / 2 / 1.959964 * value * (1 - value)
         for value, low, high in ((ours["value"], ours["low"], ours["high"]), (0.7, 0.6, 0.8))
     ))  # fmt: skip
-    row = next(row for row in same.differences if row["arm"] == "cls")
+    row, other = (row for row in same.differences if row["arm"] == "cls")
+    assert (row["not_comparable"], other["not_comparable"]) == ([], ["ensemble"])
     assert row["p"] == pytest.approx(2 * stats.norm.sf(abs(ours["value"] - 0.7) / error), rel=1e-5)
     assert {(row["arm"], row["name"]) for row in le.differences} == {
         (name, name) for name in ("cls", "seg", "sequential", "joint")
     }
     assert all(row["p"] is None for row in le.differences)
     captions = [table.caption for table in published_tables((same, le))]
-    assert captions[0] == "As published by Rival, by our protocol (2024)"
+    assert captions[0] == (
+        "As published by Rival, by our protocol (2024); not comparable: ensemble"
+    )
     assert "; not comparable: dataset" in captions[2]
 
 
@@ -66,9 +80,12 @@ def test_comparable_values_stand_among_the_arms_with_their_interval(own_study):
     (drawn,) = forest.draw(study, measure(study))
     labels = [label.get_text() for label in drawn.figure.axes[0].get_yticklabels()]
     assert labels[4] == "Rival 2024: net"
-    assert labels[5] == ""
-    (heading,) = drawn.figure.texts
-    assert heading.get_text().startswith("Le 2019, not comparable: dataset, label rule, input")
+    assert labels[5:] == ["", "two nets", "", "cls", "", "seg", "sequential", "joint"]
+    assert [heading.get_text() for heading in drawn.figure.texts] == [
+        "Rival 2024, not comparable: ensemble:",
+        "Le 2019, not comparable: dataset, size; split, ensemble (not stated):",
+        "Le 2019, not comparable: dataset, size; Dice pooling, split, ensemble (not stated):",
+    ]
     data = drawn.data.set_index("cell").loc["net"]
     assert (data["value"], data["low"], data["high"]) == (0.7, 0.6, 0.8)
 
@@ -96,8 +113,33 @@ def test_an_unknown_published_entry_is_a_warning(arms_study, no_figures):
     assert "&#39;nobody2020&#39; is not in the registry" in page
 
 
-def test_what_neither_side_states_is_no_difference(arms_report):
-    assert "not stated in the paper, not stated here" not in (arms_report / "table.md").read_text()
+def test_a_number_read_in_a_mirror_says_so(arms_study):
+    path = arms_study / "study.toml"
+    path.write_text(path.read_text().replace("le2019-table1", "aunet-inbreast"))
+    study = read_study(arms_study)
+    values, _ = published_tables(published(study, measure(study))[0])
+    assert "Dice classes: mass in the paper, all five here" in values.notes[0]
+    assert values.notes[1].startswith("Source (secondary: the paper itself was not read): https://")
+
+
+def test_an_entry_that_nobody_has_read_is_a_warning_that_says_so(arms_study):
+    path = arms_study / "study.toml"
+    path.write_text(path.read_text().replace("le2019-table1", "zhu2017"))
+    study = read_study(arms_study)
+    found, (warning,) = published(study, measure(study))
+    assert found == ()
+    assert warning.startswith("compare.published: 'zhu2017' is disabled, because unverified")
+
+
+def test_a_study_by_the_papers_protocol_differs_in_nothing_that_it_states(arms_study):
+    path = arms_study / "study.toml"
+    text = path.read_text().replace('dataset = "phantom"', 'dataset = "ddsm"')
+    path.write_text(text.replace("size = [64, 48]", "size = [1152, 832]"))
+    study = read_study(arms_study)
+    ((le,), _) = published(study, measure(study))
+    said = "not comparable: split, ensemble (not stated)"
+    assert verdict(le.reasons["cls"]) == said
+    assert verdict(le.reasons["seg"]) == said.replace("split", "Dice pooling, split")
 
 
 def test_the_label_rule_is_part_of_our_protocol(arms_study, no_figures):
@@ -112,6 +154,7 @@ def test_the_label_rule_is_part_of_our_protocol(arms_study, no_figures):
     )
     page = (build(arms_study) / "table.md").read_text()
     assert (
-        "cancer present or absent in the paper, BI-RADS 5 and above against the rest here" in page
+        "malignant against the rest in the paper, BI-RADS 5 and above against the rest here" in page
     )
-    assert "whole image, 1152x832 in the paper, the breast alone, 64x48 here" in page
+    assert "whole image in the paper, breast here" in page
+    assert "1152x832 in the paper, 64x48 here" in page

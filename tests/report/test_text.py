@@ -42,14 +42,6 @@ def test_markdown_loses_its_meaning():
     assert text.markdown("a\nb") == "a b"
 
 
-def test_latex_loses_its_meaning():
-    assert text.latex(r"50 % of $a_b & \cmd{#}~^") == (
-        r"50 \% of \$a\_b \& \textbackslash{}cmd\{\#\}\textasciitilde{}\textasciicircum{}"
-    )
-    assert text.latex("−1 – a--b λ") == r"$-$1 \textendash{} a-{}-b $\lambda$"
-    assert text.latex("日\x07") == "??"
-
-
 @pytest.mark.parametrize("value", ["=1+1", "+a", "-a", "@a", "\ta", "\ra"])
 def test_spreadsheets_get_no_formula(value):
     assert text.csv_text(value) == f"'{value}"

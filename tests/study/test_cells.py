@@ -29,7 +29,7 @@ FAULTS = [
     ),
     (
         ("[budget]", "[compare]\npublished = ['nobody']\n[budget]"),
-        "compare.published: must be one of",
+        "compare.published: 'nobody' is not in the registry",
     ),
     (
         ("[budget]", "[compare]\nregistry = 'absent.toml'\n[budget]"),

@@ -53,8 +53,8 @@ def settings(study: Study) -> dict[str, Any]:
 def bands_caption(study: Study, numbers: Numbers, n_curves: int) -> str:
     """What the bands are, and what the curves stand on."""
     bands = (
-        f"bands: pointwise {level_text(study.config.compare.level)} of {RESAMPLES} resamples of "
-        "patients"
+        f"bands: pointwise {level_text(study.config.compare.level)} percentile intervals of "
+        f"{RESAMPLES} resamples of patients"
         if n_curves <= BANDED
         else f"no bands, since {n_curves} of them would hide each other"
     )

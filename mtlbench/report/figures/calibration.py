@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from mtlbench.analysis import calibration_curve
 from mtlbench.report.collect import Study
-from mtlbench.report.figures.bands import RESAMPLES, settings, standing
+from mtlbench.report.figures.bands import standing
 from mtlbench.report.figures.style import GREY, ONE_COLUMN, TWO_COLUMNS, Drawn, colours, wrapped
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.text import level_text
@@ -27,7 +27,8 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     cells = tuple(cell for cell in study.shown if numbers.value(cell, "auc") is not None)
     if not cells:
         return
-    curves = [calibration_curve(cell.frame, **settings(study)) for cell in cells]
+    level = study.config.compare.level
+    curves = [calibration_curve(cell.frame, level=level) for cell in cells]
     figure, upper, lower = _grid(len(cells))
     most = max(curve["n"].max() for curve in curves)
     for i, (cell, curve) in enumerate(zip(cells, curves, strict=True)):
@@ -46,8 +47,9 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         pd.concat(parts),
         "Calibration: the fraction of cancers among the cases of a bin of scores against their "
         "mean score, and the number of cases in the bin below (both means over seeds). Lines: "
-        f"{level_text(study.config.compare.level)} intervals of {RESAMPLES} resamples of patients, "
-        f"each bin by itself; hollow: fewer than {FEW} cases; dotted: perfect calibration "
+        f"{level_text(level)} Wilson intervals, each bin by itself, of its effective number of "
+        f"patients (as if all of a patient’s cases in it were alike); hollow: fewer than {FEW} "
+        "cases; dotted: perfect calibration "
         f"({standing(study, numbers)}).",
         f"Reliability diagrams of {', '.join(cell.label for cell in cells)}",
     )

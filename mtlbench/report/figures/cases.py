@@ -77,13 +77,15 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     titles = ["Image", "Ground truth", *(one.cell.label for one in segmenting)]
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(wrapped(title, int(15 * side)))
-    figure.legend(handles=_patches(), loc="outside lower center", ncols=5)
+    figure.legend(handles=_patches(), loc="outside lower center", ncols=4)
     yield Drawn(
         "cases",
         figure,
         _data(shown, segmenting, ranked, picked),
-        f"{_rule(len(ranked))}; seed {segmenting[0].cell.runs[0].seed}. Below: Dice of lesion "
-        "against healthy on the full image, and the cancer score. White outlines: ignored.",
+        f"{', '.join(f'{row} {case}' for case, row in picked.items())}. {_rule(len(ranked))}; seed "
+        f"{segmenting[0].cell.runs[0].seed}. Coloured: lesions of the truth and of the predictions "
+        "by class. Below: Dice of lesion against healthy on the full image, and the cancer score. "
+        "White outlines: ignored.",
         f"Image, ground truth and predictions of {len(picked)} test cases: "
         f"{', '.join(picked.values())}",
     )
@@ -188,12 +190,11 @@ def _show(
 
 
 def _patches() -> list[Patch]:
-    lesions = [
+    return [
         Patch(facecolor=to_rgba(colour, FILL), edgecolor=colour, label=name)
         for colour, name in zip(CLASS_COLOURS, CLASSES, strict=True)
         if colour != "none"
     ]
-    return [Patch(facecolor="none", edgecolor="#b0b0b0", label=CLASSES[0]), *lesions]
 
 
 def _data(

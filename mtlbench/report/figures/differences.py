@@ -48,7 +48,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         "Paired differences from the baseline on the same patients; p is adjusted "
         f"over all cells within one metric by {ADJUSTED[study.config.compare.adjust]}, "
         f"and left out where there are too few patients to rely on it{margin} "
-        f"({basis(study, numbers)}).",
+        f"({basis(study, numbers, numbers.comparisons)}).",
         f"Differences from the baseline in {', '.join(METRICS[m] for m in metrics)}",
     )
 

@@ -26,7 +26,8 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         data,
         "Share of the test images whose Dice of any lesion against healthy is t or more, the mean "
         "over seeds; of the images with a lesion in the truth alone, one without a predicted "
-        f"lesion counts 0; {bands_caption(study, numbers, len(cells))}.",
+        "lesion counts 0; in the legend: the Dice of all test pixels pooled; "
+        f"{bands_caption(study, numbers, len(cells))}.",
         f"Share of images that reach each Dice, of {', '.join(cell.label for cell in cells)}",
     )
 

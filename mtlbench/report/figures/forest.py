@@ -1,5 +1,6 @@
 """Forest plot: every cell under every metric, with its interval, and the published values."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
+from mtlbench.analysis.protocol import verdict
 from mtlbench.analysis.published import PublishedRow
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.figures.style import (
@@ -54,14 +56,16 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     axes[0].set_ylim(len(labels) - 0.5, -0.5)
     for y, other in enumerate(others, start=len(cells)):
         if not other.numbers:
-            _heading(axes[0], y, f"{other.source}:")
+            _heading(axes[0], y, wrapped(f"{other.source}:", 100))
     sources = "; ".join(dict.fromkeys(other.source for other in others))
-    hollow = f"; hollow: published values ({sources})" if others else ""
+    hollow = f"; hollow and grey: published values ({sources})" if others else ""
+    bare = f"; hollow and coloured: no interval ({reasons})" if (reasons := _bare(numbers)) else ""
     yield Drawn(
         "forest",
         figure,
         _data(numbers, others),
-        f"Test values of every cell; grey lines: the baselines{hollow} ({basis(study, numbers)}).",
+        f"Test values of every cell; grey lines: the baselines{bare}{hollow} "
+        f"({basis(study, numbers, numbers.estimates)}).",
         f"Forest plot of {', '.join(METRICS[m] for m in metrics)} of {len(cells)} cells",
     )
 
@@ -79,6 +83,14 @@ def _data(numbers: Numbers, others: Sequence[_Other]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*keys, "source"]).dropna(subset=["value"])
 
 
+def _bare(numbers: Numbers) -> str:
+    """Why values that are drawn have no interval, as `compare` warned."""
+    said = (re.fullmatch(r"(\w+), (.*): no interval: (.*)", line) for line in numbers.warnings)
+    return "; ".join(
+        f"{METRICS[one[1]]} of {one[2]}: {one[3]}" for one in said if one and one[1] in METRICS
+    )
+
+
 def _panel(axis: Axes, study: Study, numbers: Numbers, metric: str) -> None:
     palette = colours(study)
     for y, cell in enumerate(study.complete):
@@ -86,9 +98,11 @@ def _panel(axis: Axes, study: Study, numbers: Numbers, metric: str) -> None:
         if absent(row["value"]):
             continue
         value, colour = 100 * row["value"], palette[cell.arm]
-        if not absent(row["low"]):
+        bare = absent(row["low"])
+        if not bare:
             axis.plot([100 * row["low"], 100 * row["high"]], [y, y], color=colour)
-        axis.plot(value, y, "o", color=colour, markersize=4, clip_on=False)
+        face = "white" if bare else colour
+        axis.plot(value, y, "o", color=colour, mfc=face, markersize=4, clip_on=False)
     if (base := numbers.baselines[metric]) is not None:
         at = 100 * (numbers.value(base, metric) or 0)
         axis.axvline(at, color="#b0b0b0", linewidth=0.7, zorder=0)
@@ -100,18 +114,19 @@ def _panel(axis: Axes, study: Study, numbers: Numbers, metric: str) -> None:
 def _others(entries: Sequence[Published]) -> tuple[list[_Other], int]:
     """A row per published model, and how many are comparable: those stand first.
 
-    The others come by source; the caption says what differs.
+    The others come by source and by what differs, which their heading says.
     """
-    beside, apart = [], []
+    beside: list[_Other] = []
+    apart: dict[tuple[str, str], list[_Other]] = {}
     for one in entries:
-        if not one.why_not:
-            for name, numbers in one.models.items():
+        for name, numbers in one.models.items():
+            if not (why_not := verdict(one.reasons[name])):
                 beside.append(_Other(f"{one.author}: {name}", one.author, numbers))
-            continue
-        source = f"{one.author}, {one.verdict}"
-        apart.append(_Other("", source, {}))
-        apart += [_Other(name, source, numbers) for name, numbers in one.models.items()]
-    return beside + apart, len(beside)
+                continue
+            source = f"{one.author}, {why_not}"
+            group = apart.setdefault((one.entry.id, source), [_Other("", source, {})])
+            group.append(_Other(name, source, numbers))
+    return beside + [other for group in apart.values() for other in group], len(beside)
 
 
 def _published(

@@ -93,7 +93,7 @@ def _figure(
         figure,
         _data(study, numbers, keys, metrics, grids),
         f"Test metrics over {keys[0]} and {keys[1]}, in percent; intervals are in the CSV."
-        f"{frame} ({basis(study, numbers)}).",
+        f"{frame} ({basis(study, numbers, numbers.estimates)}).",
         f"{', '.join(METRICS[m] for m in metrics)} over {keys[0]} and {keys[1]}",
     )
 

@@ -62,7 +62,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         figure,
         data,
         "Rings: the value of each seed; above them their mean with its interval "
-        f"({basis(study, numbers)}).",
+        f"({basis(study, numbers, numbers.estimates)}).",
         f"Seeds of {len(cells)} cells in {', '.join(METRICS[m] for m in metrics)}",
     )
 

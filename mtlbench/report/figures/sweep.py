@@ -69,7 +69,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
             figure,
             _data(lines, key, metrics, numbers),
             f"Test metrics along {key} with pointwise intervals; rings: single seeds, dashed "
-            f"lines: the baselines ({basis(study, numbers)}).",
+            f"lines: the baselines ({basis(study, numbers, numbers.estimates)}).",
             f"{', '.join(METRICS[m] for m in metrics)} along {key}",
         )
 
