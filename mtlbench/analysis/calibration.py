@@ -30,7 +30,7 @@ class CalibrationKernel:
         self._folds = [_sums(cluster, label_N, score_N) for cluster in folds]
 
     def __call__(self, draw: Draw) -> tuple[Floats, Floats]:
-        """Value (B), never below 0, and influence (P × B), by the signs of the bins' errors."""
+        """Value (B), below 0 by chance, and influence (P × B), by the signs of the bins' errors."""
         value_B = np.zeros(draw.counts_PB.shape[1])
         influences = []
         for (gap_KP, n_P), rows in zip(self._folds, draw.rows.strata, strict=True):
@@ -42,7 +42,7 @@ class CalibrationKernel:
             plain_B = np.abs(gap_KB).sum(axis=0)
             influences.append((gap_KP.T @ sign_KB - np.multiply.outer(n_P, plain_B)) / n_B)
         n_folds = len(self._folds)
-        return np.maximum(value_B / n_folds, 0), np.concatenate(influences) / n_folds
+        return value_B / n_folds, np.concatenate(influences) / n_folds
 
     def value(self, draw: Draw) -> Floats:
         """The value alone."""

@@ -102,7 +102,7 @@ def estimate_row(
     interval, row["method"] = _interval(estimate, metric, metric.scale, rules)
     closed = clustered_t(estimate, metric.scale, rules.level)
     row |= {
-        "value": estimate.value,
+        "value": metric.scale.clipped(estimate.value),
         "se": _spread(estimate.value_B),
         "n_undefined": estimate.n_undefined,
         "seed_sd": _spread(estimate.value_S),
@@ -143,6 +143,10 @@ def comparison_rows(
             numbers, reasons = _difference(title, estimate, metric, rules)
             row |= numbers
             warnings += reasons
+            if any(one and one.value < metric.scale.least for one in sides):
+                warnings.append(
+                    f"{title}: of the values before those below {metric.scale.least:.0f} are cut"
+                )
         row["reliable"] = all(
             one is not None and reliable(statistic, one) for one in (*sides, estimate)
         )

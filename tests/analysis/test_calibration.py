@@ -56,15 +56,20 @@ def test_intervals_of_well_calibrated_scores_reach_down_to_zero_and_not_below():
     assert min(row["high"] for row in found) > 0
 
 
-def test_a_difference_is_that_of_the_values_also_where_one_is_at_zero():
+def test_where_a_value_is_cut_at_zero_the_difference_says_that_it_is_not():
+    """It would else be biased: two equal arms would differ where one is cut."""
+    said = []
     for seed in range(10):
         pair = {"a": frame(100, 1.0, seed), "b": frame(100, 2.0, seed)}
         found = compare(pair, baseline="a", metrics=["ece"], resamples=100)
         a, b = found.estimates["value"]
-        assert found.comparisons["difference"].item() == pytest.approx(b - a, abs=1e-12)
-        if a == 0:
-            break
-    assert a == 0
+        difference = found.comparisons["difference"].item()
+        cut = any("b - a: of the values before those below 0 are cut" in w for w in found.warnings)
+        assert cut == (min(a, b) == 0)
+        assert difference > b - a if cut else difference == pytest.approx(b - a, abs=1e-12)
+        said.append(cut)
+    assert any(said)
+    assert not all(said)
 
 
 def test_copies_of_a_case_are_no_news():
