@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mtlbench.analysis.findings import Findings, check_findings
-from mtlbench.analysis.frame import BOTH, PRED, TRUE, Floats, Indices, check, refuse
+from mtlbench.analysis.frame import BOTH, PRED, TEST, TRUE, Floats, Indices, check, refuse
 from mtlbench.errors import DataError
 
 SHOWN = 10
@@ -141,7 +141,7 @@ def _shared_findings(
 def _seeds(table: pd.DataFrame, name: str) -> Seeds:
     """Split the test rows of an arm by seed."""
     if "split" in table:
-        table = table[table["split"] == "test"]
+        table = table[table["split"] == TEST]
     if table.empty:
         raise DataError(f"arm {name!r}: no test cases (no row with split = test)")
     pairs = table[["seed", "patient_id", "fold"]].drop_duplicates()

@@ -246,8 +246,9 @@ def notes(statistic: Statistic) -> list[str]:
     notes = [f"{statistic.metric}: {note}" for note in statistic.notes]
     what, n_patients = statistic.scarce
     if statistic.kernels and n_patients < MIN_PATIENTS:
+        who = "patient has" if n_patients == 1 else "patients have"
         notes.append(
-            f"{statistic.metric}: only {n_patients} test patients have {what}: with fewer than "
+            f"{statistic.metric}: only {n_patients} test {who} {what}: with fewer than "
             f"{MIN_PATIENTS} the true coverage of the intervals may be below their level"
         )
     if statistic.kernels and _dominated(statistic):

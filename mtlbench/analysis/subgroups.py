@@ -141,7 +141,7 @@ class _Context:
         """Each arm in the group: its estimate, and its difference from the baseline."""
         found = self.bootstrap(metric, statistic)
         rows: dict[str, Row] = {}
-        said = [*self.averaged(metric, statistic), *notes(replace(statistic, notes=()))]
+        said: list[str] = []
         for arm in self.arms:
             row, limits = estimate_row(metric, statistic, arm, found, self.rules, self.resamples)
             rows[arm.name] = {key: row.get(key) for key in [*_TOLD, "reliable"]}
@@ -154,7 +154,10 @@ class _Context:
             own |= {key: row.get(key) for key in ("baseline", "difference")}
             own |= {f"difference_{end}": row.get(end) for end in ("low", "high")}
             own["reliable"] = own["reliable"] and row["reliable"]
-        return rows, [*said, *limits]
+        if statistic.rows is None:
+            why = sorted({*statistic.reasons.values()})
+            return rows, [f"{metric.name}: no value: {reason}" for reason in why]
+        return rows, self.limits(metric, statistic, [*said, *limits])
 
     def interaction(
         self, metric: Metric, group: Group, others: Group
@@ -176,7 +179,12 @@ class _Context:
             row["arm"]: {names.get(key, key): row[key] for key in kept if key in row}
             for row in rows
         }
-        return tests, [*self.averaged(metric, statistic), *notes(statistic), *limits]
+        return tests, self.limits(metric, statistic, limits)
+
+    def limits(self, metric: Metric, statistic: Statistic, by_arm: Sequence[str]) -> list[str]:
+        """Say why numbers are limited: few patients limit all arms, else each has its reasons."""
+        common = notes(replace(statistic, notes=()))
+        return [*self.averaged(metric, statistic), *(common or by_arm)]
 
     def averaged(self, metric: Metric, statistic: Statistic) -> list[str]:
         """Say which classes a mean is over where they are fewer than the whole test set's."""

@@ -10,7 +10,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
-HEADER = ("value\n[interval]", "Δ\n[interval]", "interaction: Δ\n- Δ in the others", "p\nadjusted")
+HEADER = ("value\n[interval]", "Δ\n[interval]", "interaction: Δ\n- Δ in the others", "p\nadj. p")
 UNRELIABLE = "* an interval or p may be wrong: the notes say why, by group"
 WIDEST = 16
 """Characters of an arm's name in a line; a longer one goes on below."""
@@ -29,9 +29,11 @@ def subgroup_tables(found: "pd.DataFrame") -> Iterator[Table]:
             caption_justify="left",
             box=box.SIMPLE_HEAD,
             show_edge=False,
+            pad_edge=False,
+            collapse_padding=True,
         )
         table.add_column("arm", width=width, overflow="fold")
-        for head, least in zip(HEADER, (14, 15, 17, 8), strict=True):
+        for head, least in zip(HEADER, (14, 15, 17, 6), strict=True):
             table.add_column(head, min_width=least, no_wrap=True)
         for row in rows.to_dict("records"):
             table.add_row(*_fields(row))

@@ -26,9 +26,9 @@ def unreliable(numbers: Numbers, metrics: Sequence[str]) -> str:
     if not parts:
         return ""
     return (
-        f"Fewer than {MIN_PATIENTS} test patients in a class, or more than "
-        f"{100 * MAX_UNDEFINED:g} % of the resamples undefined: intervals and p are unreliable: "
-        f"{'; '.join(parts)}."
+        f"Fewer than {MIN_PATIENTS} test patients in a class, a pooled Dice that a few large "
+        f"lesions dominate, or more than {100 * MAX_UNDEFINED:g} % of the resamples undefined: "
+        f"intervals and p are unreliable: {'; '.join(parts)}."
     )
 
 

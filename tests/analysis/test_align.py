@@ -31,6 +31,11 @@ def test_only_test_rows_count(make):
         align({"a": frame.assign(split="val")})
 
 
+def test_a_split_that_is_not_understood_is_refused(make):
+    with pytest.raises(DataError, match="split must be 'test', but got 'Test'"):
+        align({"a": make(10).assign(split=["test"] * 5 + ["Test"] * 5)})
+
+
 def test_other_cases_are_refused_with_their_ids(make):
     frame = make(10)
     with pytest.raises(DataError, match=r"only in a: i0003; only in b \(seed 0\): other"):

@@ -3,6 +3,10 @@ import pandas as pd
 import pytest
 
 from mtlbench.analysis import compare
+from mtlbench.analysis.align import align
+from mtlbench.analysis.contrast import contrast
+from mtlbench.analysis.groups import restrict
+from mtlbench.analysis.statistic import calibration_statistic
 from mtlbench.analysis.subgroups import subgroups
 from mtlbench.errors import DataError, StudyError
 
@@ -95,6 +99,150 @@ def test_cases_without_a_lesion_are_in_every_group_of_lesions(frames):
     thirds = sizes[["smallest third", "middle third", "largest third"]] - none.sum()
     assert thirds.sum() == (~none).sum()
     assert thirds.max() - thirds.min() <= 6  # equal areas stay together
+
+
+def pooled(frame, classes):
+    """Mean over classes of 2·both / (true + pred), pixels of all images together."""
+    sums = frame.filter(regex="^(true|pred|both)_").sum()
+    return np.mean(
+        [2 * sums[f"both_{k}"] / (sums[f"true_{k}"] + sums[f"pred_{k}"]) for k in classes]
+    )
+
+
+def certain(frame, rows, **pixels):
+    """Images of which every pixel is predicted right."""
+    frame = frame.copy()
+    for k in range(5):
+        count = pixels.get(f"class_{k}", 0)
+        frame.loc[rows, [f"true_{k}", f"pred_{k}", f"both_{k}"]] = count
+    return frame
+
+
+def test_an_interaction_is_of_the_classes_that_both_sides_have(frames, cases):
+    ids = cases.loc[cases["view"] == "CC", "image_id"]
+    benign = frames["a"]["image_id"].isin(ids) & (frames["a"]["true_1"] > 0)
+    lacking = {name: certain(frame, benign, class_0=400) for name, frame in frames.items()}
+    found, notes = subgroups(
+        lacking, cases, ["view"], baseline="a", metrics=["dice_lesions"], resamples=200
+    )
+    parts = {
+        (name, side): frame[frame["image_id"].isin(ids) == side]
+        for name, frame in lacking.items()
+        for side in (True, False)
+    }
+    delta = {
+        (side, classes): pooled(parts["b", side], classes) - pooled(parts["a", side], classes)
+        for side, classes in ((True, (2, 3, 4)), (False, (2, 3, 4)), (False, (1, 2, 3, 4)))
+    }
+    b = found[found["arm"] == "b"].set_index("group")
+    shared = delta[True, (2, 3, 4)] - delta[False, (2, 3, 4)]
+    assert b.loc["CC", "interaction"] == pytest.approx(shared, abs=1e-12)
+    assert b.loc["MLO", "difference"] == pytest.approx(delta[False, (1, 2, 3, 4)], abs=1e-12)
+    mean = "mean over malignant mass, benign calcification, malignant calcification"
+    assert [note for note in notes if mean in note] == [
+        f"view = CC: dice_lesions: {mean}, without benign mass"
+    ]
+
+
+def test_masses_and_calcifications_share_no_class_to_test(frames):
+    """Images that hold both do not change that: a group averages its own classes."""
+    both = {"class_0": 300, "class_1": 60, "class_3": 40}
+    mixed = {name: certain(frame, [0], **both) for name, frame in frames.items()}
+    found, notes = subgroups(
+        mixed,
+        None,
+        ["lesion_type"],
+        baseline="a",
+        metrics=["dice_lesions", "dice_any"],
+        resamples=200,
+    )
+    tested = found.dropna(subset=["p"])
+    assert tested["metric"].tolist() == ["dice_any"]
+    why = "dice_lesions: no interaction: they share no lesion class"
+    assert any(note.startswith(f"lesion_type = mass against the others: {why}") for note in notes)
+    truth = mixed["a"][[f"true_{k}" for k in range(1, 5)]]
+    inside = truth[["true_1", "true_2"]].any(axis=1) | ~truth.any(axis=1)
+    mass = found[(found["group"] == "mass") & (found["arm"] == "a")].set_index("metric")
+    expected = pooled(mixed["a"][inside], (1, 2))
+    assert mass.loc["dice_lesions", "value"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_few_patients_are_marked_and_said_by_group(frames, cases):
+    """The large group is sound by itself; its contrast with the small one is not."""
+    few = cases.assign(site=["z"] * 30 + ["a"] * 210)
+    found, notes = subgroups(frames, few, ["site"], baseline="a", resamples=200)
+    marked = found.set_index(["group", "arm"])["reliable"]
+    assert marked["a", "a"]
+    assert not marked["a", "b"], "its interaction rests on the few of the other group"
+    assert not marked[["z"]].any()
+    only = [note for note in notes if "only" in note and "test patients have" in note]
+    assert [note.split(": ")[0] for note in only] == ["site = a against the others", "site = z"]
+
+
+def test_one_patient_of_a_kind_is_not_tested(frames, cases):
+    frame = frames["a"]
+    one = frame.index[frame["label"] == 1][0]
+    small = (frame["label"] == 0) & (np.arange(len(frame)) < 60) | (frame.index == one)
+    found, notes = subgroups(
+        frames, cases.assign(site=np.where(small, "z", "a")), ["site"], baseline="a", resamples=200
+    )
+    assert found["p"].isna().all()
+    assert found["interaction"].notna().sum() == 1
+    assert any("only 1 test patient has a positive case" in note for note in notes)
+
+
+def test_a_group_without_a_value_makes_no_test(frames, cases):
+    """Where a third group has no positive case, the two others are two: one test."""
+    frame = frames["a"]
+    none = (frame["label"] == 0) & (np.arange(len(frame)) < 80)
+    three = cases.assign(site=np.where(none, "none", cases["view"]))
+    found, notes = subgroups(frames, three, ["site", "site"], baseline="a", resamples=200)
+    assert found["p"].notna().sum() == 1
+    tested = found.dropna(subset=["p"]).iloc[0]
+    b = found[found["arm"] == "b"].set_index("group")["difference"]
+    assert tested["interaction"] == pytest.approx(b["CC"] - b["MLO"], abs=1e-15)
+    assert tested["p_adjusted"] == tested["p"]
+    assert any(note.startswith("site = none: auc: no value: ") for note in notes)
+
+
+def test_a_contrast_of_calibration_errors_is_centred_at_what_resamples_estimate(frames, cases):
+    """The plain errors, which the resamples have too: Σ|Σ(score − label)| / n over ten bins."""
+    aligned, arms = align({"a": frames["a"]})
+    view_N = cases.set_index("image_id").loc[aligned.image_N, "view"].to_numpy()
+    parts = [
+        calibration_statistic("ece", *restrict(aligned, arms, view_N == view))
+        for view in ("CC", "MLO")
+    ]
+    table = frames["a"].merge(cases, on="image_id")
+    plain = {
+        view: (part["score"] - part["label"]).groupby(part["score"] * 10 // 1).sum().abs().sum()
+        / len(part)
+        for view, part in table.groupby("view")
+    }
+    centre = contrast(*parts).centres["a"]
+    assert centre == pytest.approx(plain["CC"] - plain["MLO"], abs=1e-12)
+
+
+def test_ids_of_other_types_name_the_same_images(frames, cases):
+    number = {name: index for index, name in enumerate(cases["image_id"])}
+    numbered = {k: f.assign(image_id=f["image_id"].map(number)) for k, f in frames.items()}
+    table = cases.assign(image_id=cases["image_id"].map(number))
+    expected = within(frames, cases, ["view"])["interaction"].tolist()
+    as_text = table.astype({"image_id": str})
+    as_floats = table.astype({"image_id": float})
+    for other in (table, as_text, as_floats):
+        assert within(numbered, other, ["view"])["interaction"].tolist() == pytest.approx(
+            expected, nan_ok=True, abs=1e-12
+        )
+    padded = table.assign(image_id=cases["image_id"].str[1:])
+    with pytest.raises(DataError, match=r"but not 0, 1, 10.*ids are like '0000'"):
+        within(numbered, padded, ["view"])
+
+
+def test_an_image_has_one_value(frames, cases):
+    twice = pd.concat([cases, cases.iloc[[7]].assign(view="other")])
+    with pytest.raises(DataError, match="view must be one for an image, but i0007 has two"):
+        within(frames, twice, ["view"])
 
 
 def test_folds_and_seeds_are_kept(make_seeds, cases):

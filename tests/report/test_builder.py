@@ -201,7 +201,13 @@ def test_margins_and_subgroups_come_where_they_are_asked_for(arms_study, arms_re
     assert set(groups["group"]) == {"mass", "calcification"}
     row = groups[(groups["metric"] == "auc") & (groups["arm"] == "joint")].iloc[0]
     block = text.split("### AUC by lesion type")[1]
-    assert f"| {row['group']} | joint | {100 * row['value']:.1f} [{100 * row['low']:.1f}, " in block
+    mark = "" if row["reliable"] else "\N{NO-BREAK SPACE}\\*"
+    name = f"{row['group']}{mark}"
+    assert f"| {name} | joint | {100 * row['value']:.1f} [{100 * row['low']:.1f}, " in block
+    assert not groups["reliable"].all()
+    assert "- \\* An interval or p of the row may be wrong" in block
+    for group in groups.loc[~groups["reliable"], "group"].unique():
+        assert f"- lesion\\_type = {group}" in block
     assert "Not inferior" not in (arms_report / "table.md").read_text()
     assert not (arms_report / "subgroups.csv").exists()
 
