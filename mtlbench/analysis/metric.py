@@ -12,6 +12,7 @@ from typing import Literal
 from mtlbench.analysis.align import Arm, Cases
 from mtlbench.analysis.froc import RATES
 from mtlbench.analysis.intervals import LOGIT, NOT_NEGATIVE, STUDENTISED, Scale
+from mtlbench.analysis.masks import dice_statistic, froc_statistic
 from mtlbench.analysis.ranked import (
     Functional,
     average_precision,
@@ -20,14 +21,12 @@ from mtlbench.analysis.ranked import (
     sensitivity_at,
     specificity_at,
 )
-from mtlbench.analysis.statistic import (
-    Statistic,
+from mtlbench.analysis.scores import (
     auc_statistic,
     calibration_statistic,
-    dice_statistic,
-    froc_statistic,
     ranked_statistic,
 )
+from mtlbench.analysis.statistic import Statistic
 from mtlbench.errors import StudyError
 
 DICE = ("dice", "dice_lesions", "dice_any", "dice_image")

@@ -15,10 +15,11 @@ from mtlbench.analysis.contrast import contrast
 from mtlbench.analysis.dice import class_names, classes_of
 from mtlbench.analysis.groups import DERIVED, Group, find_groups, merged, restrict
 from mtlbench.analysis.intervals import Estimate
+from mtlbench.analysis.masks import dice_statistic
 from mtlbench.analysis.metric import Metric, find_metric
 from mtlbench.analysis.multiplicity import ADJUSTMENTS
 from mtlbench.analysis.rows import Row, Rules, comparison_rows, estimate_row, notes
-from mtlbench.analysis.statistic import Statistic, dice_statistic
+from mtlbench.analysis.statistic import Statistic
 from mtlbench.config import CLASSES
 from mtlbench.errors import StudyError
 

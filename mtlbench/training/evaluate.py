@@ -6,7 +6,9 @@ or needs the other's numbers; only the first rank's are written and decided upon
 N = cases, B = batch, K = classes, H W = image size.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ from mtlbench.config import CLASSES
 from mtlbench.data.resident import Batch, Cases, Cohort
 from mtlbench.models.network import JointNet
 from mtlbench.training.losses import classification_loss
-from mtlbench.training.tail import one_hot, upsampled
+from mtlbench.training.tail import ROWS, one_hot, upsampled
 from mtlbench.training.tasks import Tasks
 
 K = len(CLASSES)
@@ -53,11 +55,27 @@ class Evaluation:
         return {name: None if np.isnan(value) else value for name, value in values.items()}
 
 
+class Segmentation(NamedTuple):
+    """What a model says of a batch's pixels: logits, and the class of each pixel (uint8)."""
+
+    logit_BKhw: Tensor
+    class_BHW: Tensor
+
+
 @torch.inference_mode()
 def evaluate(
-    model: JointNet, cohort: Cohort, case_N: Cases, tasks: Tasks, batch_size: int
+    model: JointNet,
+    cohort: Cohort,
+    case_N: Cases,
+    tasks: Tasks,
+    batch_size: int,
+    see: Callable[[Batch, Segmentation | None], None] = lambda *_: None,
 ) -> Evaluation:
-    """Run the model over the given cases in evaluation mode, with the heads of `tasks`."""
+    """Run the model over the given cases in evaluation mode, with the heads of `tasks`.
+
+    `see` is shown each batch with its segmentation (None without that task), for what is to be
+    kept of single cases.
+    """
     model.eval()
     scores, cls_losses, confusions, seg_losses = [], [], [], []
     for batch in cohort.eval_batches(case_N, batch_size):
@@ -65,9 +83,13 @@ def evaluate(
         if cls_B is not None:
             scores.append(cls_B.float().sigmoid())
             cls_losses.append(classification_loss(cls_B, batch))
+        segmentation = None
         if seg_BKhw is not None:
-            confusions.append(count_pixels(seg_BKhw, batch))
+            class_BHW = predict_classes(seg_BKhw, *batch.mask_BHW.shape[-2:])
+            segmentation = Segmentation(seg_BKhw, class_BHW)
+            confusions.append(count_pixels(class_BHW, batch))
             seg_losses.append(tasks.segmentation(seg_BKhw, batch, tasks.class_weight_K))
+        see(batch, segmentation)
     label_N = np.array(cohort.cases["label"].to_numpy(dtype=np.float32, na_value=np.nan))[case_N]
     counts = _counts(torch.cat(confusions).cpu().numpy()) if confusions else None
     weight_K = tasks.class_weight_K.cpu().numpy()
@@ -102,16 +124,15 @@ def most_likely(logit_BKHW: Tensor) -> Tensor:
     return (classes - 1 - largest_BKHW.mul_(below_K11).amax(dim=1)).to(torch.uint8)
 
 
-def count_pixels(seg_BKhw: Tensor, batch: Batch) -> Tensor:
+def count_pixels(class_BHW: Tensor, batch: Batch) -> Tensor:
     """Pixels by case, true class and predicted class, BKK; ignored and mask-less ones left out.
 
     Counted as float32 products of ones, exact below 2^24 pixels of a band.
     """
-    height, width = batch.mask_BHW.shape[-2:]
-    pixels_BKK = torch.zeros(len(seg_BKhw), K, K, dtype=torch.int64, device=seg_BKhw.device)
-    for rows, logit_BKRW in upsampled(seg_BKhw, (height, width)):
-        true_BKRW = one_hot(batch.mask_BHW[:, rows], K).float()
-        pred_BKRW = one_hot(most_likely(logit_BKRW), K).float()
+    pixels_BKK = torch.zeros(len(class_BHW), K, K, dtype=torch.int64, device=class_BHW.device)
+    bands = (torch.split(map_BHW, ROWS, dim=1) for map_BHW in (batch.mask_BHW, class_BHW))
+    for true_BRW, pred_BRW in zip(*bands, strict=True):
+        true_BKRW, pred_BKRW = (one_hot(map_BRW, K).float() for map_BRW in (true_BRW, pred_BRW))
         pixels_BKK += torch.einsum("btrw,bprw->btp", true_BKRW, pred_BKRW).long()
     return pixels_BKK * batch.has_mask_B[:, None, None]
 

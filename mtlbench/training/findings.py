@@ -3,31 +3,32 @@
 A lesion is a connected component (8 neighbours) of one class in the prepared truth, a candidate
 one of the pixels predicted to be any lesion. A candidate hits a lesion where their intersection
 over union is at least `HIT_IOU`, whatever its class; its score is the largest probability of any
-lesion within it. H, W = image size.
+lesion within it.
+
+B = batch, H W = image size, C = candidates of an image, L = its lesions, K = classes, M = pixels.
 """
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor
 
 from mtlbench.config import CLASSES
-from mtlbench.data.resident import Cases, Cohort
-from mtlbench.models.network import JointNet
-from mtlbench.training.evaluate import most_likely
+from mtlbench.data.resident import Batch
+from mtlbench.training.evaluate import Segmentation
 from mtlbench.training.tail import upsampled
-from mtlbench.training.tasks import Tasks
 
 HIT_IOU = 0.1
 LESIONS = ("image_id", "lesion", "class", "area_mm2", "hit", "score")
 CANDIDATES = ("image_id", "class", "score", "hit")
 _EIGHT = np.ones((3, 3), dtype=int)
+K = len(CLASSES)
 Rows = list[dict[str, Any]]
-Mask = NDArray[np.bool_]
+Numbers = NDArray[np.int32]
+"""Of the component at each pixel, from 1; 0 where there is none."""
 
 
 class Prediction(NamedTuple):
@@ -37,17 +38,19 @@ class Prediction(NamedTuple):
     healthy_HW: NDArray[np.float32]
 
 
-def find(model: JointNet, cohort: Cohort, case_N: Cases, tasks: Tasks) -> tuple[Rows, Rows]:
-    """Rows of lesions.csv and candidates.csv for the cases that have a mask.
+def find(cases: pd.DataFrame, batch: Batch, segmentation: Segmentation | None) -> tuple[Rows, Rows]:
+    """Rows of lesions.csv and candidates.csv for those of a batch's cases that have a mask.
 
     A model that does not segment has no candidates, and its lesions no `hit`.
     """
     lesion_rows: Rows = []
     candidate_rows: Rows = []
-    for case, truth_HW, prediction in _predictions(model, cohort, case_N, tasks):
-        row = cohort.cases.iloc[case]
+    for i, (_, row) in enumerate(cases.iloc[batch.case_B].iterrows()):
+        if not row["has_mask"]:
+            continue
+        prediction = None if segmentation is None else _prediction(segmentation, i)
+        candidates, lesions = match(batch.mask_BHW[i].cpu().numpy(), prediction)
         pixel_mm2 = (row["spacing_mm"] / row["scale"]) ** 2
-        candidates, lesions = match(truth_HW, prediction)
         for number, lesion in enumerate(lesions, start=1):
             area = lesion.pop("area_px") * pixel_mm2
             area_mm2 = None if np.isnan(area) else round(float(area), 3)
@@ -59,81 +62,72 @@ def find(model: JointNet, cohort: Cohort, case_N: Cases, tasks: Tasks) -> tuple[
 
 def match(truth_HW: NDArray[np.uint8], prediction: Prediction | None) -> tuple[Rows, Rows]:
     """Candidates and lesions of one image, matched."""
-    lesions: Rows = [
-        {"class": k, "mask": mask_HW}
-        for k in range(1, len(CLASSES))
-        for mask_HW in _components(truth_HW == k)
+    lesion_HW, class_L = _lesions(truth_HW)
+    area_L = np.bincount(lesion_HW.ravel(), minlength=len(class_L) + 1)[1:].tolist()
+    lesions = [
+        {"class": k, "area_px": area, "hit": None, "score": None}
+        for k, area in zip(class_L, area_L, strict=True)
     ]
     if prediction is None:
-        return [], [_lesion_row(lesion, None) for lesion in lesions]
+        return [], lesions
+    candidate_HW, class_C, score_C = _candidates(prediction)
+    hit_CL = _iou(candidate_HW, lesion_HW, len(class_C), len(class_L)) >= HIT_IOU
+    for lesion, hit_C in zip(lesions, hit_CL.T, strict=True):
+        lesion["hit"] = int(hit_C.any())
+        lesion["score"] = max(np.array(score_C)[hit_C].tolist(), default=None)
     candidates = [
-        _candidate(mask_HW, prediction) for mask_HW in _components(prediction.class_HW > 0)
+        {"class": k, "score": score, "hit": int(hit_L.any())}
+        for k, score, hit_L in zip(class_C, score_C, hit_CL, strict=True)
     ]
-    hits = np.array(
-        [[_iou(c["mask"], lesion["mask"]) >= HIT_IOU for lesion in lesions] for c in candidates],
-        dtype=np.bool_,
-    ).reshape(len(candidates), len(lesions))
-    found = [
-        {"class": c["class"], "score": c["score"], "hit": int(row.any())}
-        for c, row in zip(candidates, hits, strict=True)
-    ]
-    scores = [c["score"] for c in candidates]
-    return found, [
-        _lesion_row(lesion, [s for s, hit in zip(scores, column, strict=True) if hit])
-        for lesion, column in zip(lesions, hits.T, strict=True)
-    ]
+    return candidates, lesions
 
 
-def _lesion_row(lesion: dict[str, Any], scores: list[float] | None) -> dict[str, Any]:
-    """`scores` of the candidates that hit it; None where nothing was predicted."""
-    return {
-        "class": lesion["class"],
-        "area_px": int(lesion["mask"].sum()),
-        "hit": None if scores is None else int(bool(scores)),
-        "score": max(scores) if scores else None,
-    }
+def _prediction(segmentation: Segmentation, i: int) -> Prediction:
+    """Of the i-th image of a batch; probabilities of one image at most are held."""
+    class_HW = segmentation.class_BHW[i]
+    height, width = class_HW.shape
+    bands = upsampled(segmentation.logit_BKhw[i : i + 1], (height, width))
+    healthy_HW = torch.cat([logit_1KRW.softmax(dim=1)[0, 0] for _, logit_1KRW in bands])
+    return Prediction(class_HW.cpu().numpy(), healthy_HW.cpu().numpy())
 
 
-def _candidate(mask_HW: Mask, prediction: Prediction) -> dict[str, Any]:
-    """The class is the one predicted for most of its pixels."""
-    score = 1 - prediction.healthy_HW[mask_HW].min()
-    return {
-        "mask": mask_HW,
-        "class": int(np.bincount(prediction.class_HW[mask_HW]).argmax()),
-        "score": round(float(score), 6),
-    }
+def _lesions(truth_HW: NDArray[np.uint8]) -> tuple[Numbers, list[int]]:
+    """Numbered class by class, and the class of each."""
+    lesion_HW = np.zeros(truth_HW.shape, dtype=np.int32)
+    class_L: list[int] = []
+    for k in range(1, K):
+        of_class_HW, count = _components(truth_HW == k)
+        inside_HW = of_class_HW > 0
+        lesion_HW[inside_HW] = of_class_HW[inside_HW] + len(class_L)
+        class_L += [k] * count
+    return lesion_HW, class_L
 
 
-def _components(mask_HW: Mask) -> Iterator[Mask]:
-    labels_HW, count = ndimage.label(mask_HW, structure=_EIGHT)
-    yield from (labels_HW == number for number in range(1, count + 1))
+def _candidates(prediction: Prediction) -> tuple[Numbers, list[int], list[float]]:
+    """With the class that is predicted for most of its pixels, and the score, of each."""
+    candidate_HW, count = _components(prediction.class_HW > 0)
+    inside_HW = candidate_HW > 0
+    index_M = candidate_HW[inside_HW] - 1
+    pixels_CK = np.bincount(index_M * K + prediction.class_HW[inside_HW], minlength=count * K)
+    healthy_C = np.ones(count, dtype=np.float32)
+    np.minimum.at(healthy_C, index_M, prediction.healthy_HW[inside_HW])
+    scores = [round(score, 6) for score in (1 - healthy_C).tolist()]
+    return candidate_HW, pixels_CK.reshape(count, K).argmax(axis=1).tolist(), scores
 
 
-def _iou(one_HW: Mask, other_HW: Mask) -> float:
-    return float((one_HW & other_HW).sum() / (one_HW | other_HW).sum())
+def _components(mask_HW: NDArray[np.bool_]) -> tuple[Numbers, int]:
+    numbers_HW = np.empty(mask_HW.shape, dtype=np.int32)
+    return numbers_HW, ndimage.label(mask_HW, structure=_EIGHT, output=numbers_HW)
 
 
-@torch.inference_mode()
-def _predictions(
-    model: JointNet, cohort: Cohort, case_N: Cases, tasks: Tasks
-) -> Iterator[tuple[int, NDArray[np.uint8], Prediction | None]]:
-    """Truth and prediction on the input's grid, one case with a mask at a time."""
-    model.eval()
-    masked_N = cohort.cases["has_mask"].to_numpy(dtype=bool)[case_N]
-    for batch in cohort.eval_batches(case_N[masked_N], batch_size=1):
-        _, seg_BKhw = tasks.forward(model, batch)
-        truth_HW = batch.mask_BHW[0].cpu().numpy()
-        prediction = None if seg_BKhw is None else _prediction(seg_BKhw, *truth_HW.shape)
-        yield int(batch.case_B[0]), truth_HW, prediction
-
-
-def _prediction(seg_BKhw: Tensor, height: int, width: int) -> Prediction:
-    """Of a batch of one."""
-    bands = [
-        (most_likely(logit_BKRW), logit_BKRW.softmax(dim=1)[:, 0])
-        for _, logit_BKRW in upsampled(seg_BKhw, (height, width))
-    ]
-    class_HW, healthy_HW = (
-        torch.cat(parts, dim=1)[0].cpu().numpy() for parts in zip(*bands, strict=True)
-    )
-    return Prediction(class_HW, healthy_HW)
+def _iou(
+    candidate_HW: Numbers, lesion_HW: Numbers, candidates: int, lesions: int
+) -> NDArray[np.float64]:
+    """Intersection over union of each candidate and each lesion, CL."""
+    shape = (candidates + 1, lesions + 1)
+    pair_M = (candidate_HW * shape[1] + lesion_HW).ravel()
+    pixels = np.bincount(pair_M, minlength=shape[0] * shape[1]).reshape(shape)
+    both_CL = pixels[1:, 1:]
+    either_CL = pixels.sum(axis=1)[1:, None] + pixels.sum(axis=0)[None, 1:] - both_CL
+    iou_CL: NDArray[np.float64] = both_CL / either_CL
+    return iou_CL

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mtlbench.config import CLASSES
-from mtlbench.data.resident import Cases, Cohort
+from mtlbench.data.resident import Batch, Cases, Cohort
 from mtlbench.models.network import JointNet
 from mtlbench.records import RunFolder, atomic_path, write_csv
 from mtlbench.training.checkpoint import write_tensors
-from mtlbench.training.evaluate import Evaluation, evaluate, predict_classes
-from mtlbench.training.findings import CANDIDATES, LESIONS, find
+from mtlbench.training.evaluate import Evaluation, Segmentation, evaluate
+from mtlbench.training.findings import CANDIDATES, LESIONS, Rows, find
 from mtlbench.training.tasks import Tasks
 
 COUNTS = tuple(f"{kind}_{k}" for kind in ("true", "pred", "both") for k in range(len(CLASSES)))
@@ -41,23 +41,24 @@ def write_outputs(
     Panels are of test cases: without that split there are none. Returns the validation result and
     the names of the files.
     """
+    case_P = panel_cases(cohort) if "test" in splits else cohort.split["test"][:0]
+    details = Details(cohort, case_P)
     results = {
-        split: evaluate(model, cohort, cohort.split[split], tasks, batch_size) for split in splits
+        split: evaluate(model, cohort, cohort.split[split], tasks, batch_size, details.see)
+        for split in splits
     }
     rows = [
         row for split, result in results.items() for row in prediction_rows(cohort, split, result)
     ]
     write_csv(folder.path / "predictions.csv", PREDICTIONS, rows)
-    shown_N = np.concatenate([result.case_N for result in results.values()])
-    lesion_rows, candidate_rows = find(model, cohort, shown_N, tasks)
-    write_csv(folder.path / "lesions.csv", LESIONS, lesion_rows)
-    write_csv(folder.path / "candidates.csv", CANDIDATES, candidate_rows)
+    write_csv(folder.path / "lesions.csv", LESIONS, details.lesions)
+    write_csv(folder.path / "candidates.csv", CANDIDATES, details.candidates)
     write_tensors(folder.path / "model.safetensors", model.state_dict())
     files = ("predictions.csv", "lesions.csv", "candidates.csv", "model.safetensors")
     if "test" not in splits:
         return results["val"], files
     with atomic_path(folder.path / "panels.npz") as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **panels(model, cohort, tasks))
+        np.savez_compressed(stream, allow_pickle=False, **details.panels(results["test"]))
     return results["val"], (*files, "panels.npz")
 
 
@@ -83,6 +84,50 @@ def prediction_rows(cohort: Cohort, split: str, result: Evaluation) -> list[dict
     return rows
 
 
+class Details:
+    """What is kept of single cases as they are evaluated: findings, and panels of `case_P`."""
+
+    def __init__(self, cohort: Cohort, case_P: Cases) -> None:
+        """Nothing has been seen yet."""
+        self._cohort, self._case_P = cohort, case_P
+        self.lesions: Rows = []
+        self.candidates: Rows = []
+        self._planes: dict[str, dict[int, NDArray[np.uint8]]] = {"images": {}, "truth": {}}
+
+    def see(self, batch: Batch, segmentation: Segmentation | None) -> None:
+        """Keep what is wanted of a batch, which `evaluate` shows."""
+        lesions, candidates = find(self._cohort.cases, batch, segmentation)
+        self.lesions += lesions
+        self.candidates += candidates
+        for i in np.flatnonzero(np.isin(batch.case_B, self._case_P)).tolist():
+            case, one = int(batch.case_B[i]), slice(i, i + 1)
+            grey_11HW = (batch.image_B1HW[one] * self._cohort.sd + self._cohort.mean) * 255
+            self._planes["images"][case] = _panel(grey_11HW, "area")
+            self._planes["truth"][case] = _panel(batch.mask_BHW[one, None], "nearest-exact")
+            if segmentation is not None:
+                class_11HW = segmentation.class_BHW[one, None]
+                pred_HW = _panel(class_11HW, "nearest-exact")
+                self._planes.setdefault("pred", {})[case] = pred_HW
+
+    def panels(self, result: Evaluation) -> dict[str, NDArray[Any]]:
+        """Arrays of panels.npz: image, truth, and where the model has them prediction and score.
+
+        They are pictures, not data: no side is longer than `PANEL_SIDE`, images by area averages,
+        masks by the nearest pixel. Metrics come from predictions.csv. `result` is that of the test
+        cases.
+        """
+        names = self._cohort.cases["image_id"].astype(str).to_numpy(dtype=str)
+        place_P = np.searchsorted(result.case_N, self._case_P)
+        return {
+            "image_id": names[self._case_P],
+            "label": result.label_N[place_P],
+            "score": result.score_N[place_P],
+        } | {
+            name: np.array([plane_of[case] for case in self._case_P], dtype=np.uint8)
+            for name, plane_of in self._planes.items()
+        }
+
+
 def panel_cases(cohort: Cohort) -> Cases:
     """The test cases that are shown: a normal one, then up to `SHOWN_LESIONS` with a lesion.
 
@@ -103,39 +148,10 @@ def panel_cases(cohort: Cohort) -> Cases:
     return np.concatenate([normals[middle : middle + 1], lesions[even]])
 
 
-@torch.inference_mode()
-def panels(model: JointNet, cohort: Cohort, tasks: Tasks) -> dict[str, NDArray[Any]]:
-    """Arrays of panels.npz: image, truth, and where the model has them prediction and score.
-
-    They are pictures, not data: no side is longer than `PANEL_SIDE`, images by area averages,
-    masks by the nearest pixel. Metrics come from predictions.csv.
-    """
-    case_P = panel_cases(cohort)
-    result = evaluate(model, cohort, case_P, tasks, batch_size=1) if len(case_P) else None
-    images, truths, predictions = [], [], []
-    for batch in cohort.eval_batches(case_P, batch_size=1):
-        grey_B1HW = (batch.image_B1HW * cohort.sd + cohort.mean) * 255
-        images.append(_panel(grey_B1HW, "area"))
-        truths.append(_panel(batch.mask_BHW[:, None], "nearest-exact"))
-        _, seg_BKhw = tasks.forward(model, batch)
-        if seg_BKhw is not None:
-            pred_BHW = predict_classes(seg_BKhw, *batch.mask_BHW.shape[-2:])
-            predictions.append(_panel(pred_BHW[:, None], "nearest-exact"))
-    nothing_PHW = np.zeros((0, 0, 0), dtype=np.uint8)
-    arrays: dict[str, NDArray[Any]] = {
-        "image_id": cohort.cases["image_id"].astype(str).to_numpy(dtype=str)[case_P],
-        "label": result.label_N if result else np.zeros(0),
-        "score": result.score_N if result else np.zeros(0),
-        "images": np.array(images) if images else nothing_PHW,
-        "truth": np.array(truths) if truths else nothing_PHW,
-    }
-    return arrays | ({"pred": np.array(predictions)} if predictions else {})
-
-
-def _panel(plane_B1HW: Tensor, mode: str) -> NDArray[np.uint8]:
-    """The batch's one image or mask as uint8 of at most `PANEL_SIDE` on its long side."""
-    height, width = plane_B1HW.shape[-2:]
+def _panel(plane_11HW: Tensor, mode: str) -> NDArray[np.uint8]:
+    """An image or mask as uint8 of at most `PANEL_SIDE` on its long side."""
+    height, width = plane_11HW.shape[-2:]
     shrink = min(1.0, PANEL_SIDE / max(height, width))
     size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
-    small_B1HW = F.interpolate(plane_B1HW.float(), size, mode=mode)
-    return small_B1HW[0, 0].round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    small_11HW = F.interpolate(plane_11HW.float(), size, mode=mode)
+    return small_11HW[0, 0].round().clamp(0, 255).to(torch.uint8).cpu().numpy()

@@ -6,7 +6,7 @@ from mtlbench.analysis import compare
 from mtlbench.analysis.align import align
 from mtlbench.analysis.contrast import contrast
 from mtlbench.analysis.groups import restrict
-from mtlbench.analysis.statistic import calibration_statistic
+from mtlbench.analysis.scores import calibration_statistic
 from mtlbench.analysis.subgroups import subgroups
 from mtlbench.errors import DataError, StudyError
 

@@ -164,15 +164,21 @@ def test_a_batch_must_have_a_case_for_each_part(task):
 
 
 def test_an_attempt_that_measures_is_given_the_cases_of_a_part(task, monkeypatch):
-    asked = []
+    asked, measured = [], []
 
-    def choose(wanted, device, ranks, steps, parts, part_s, *, warm):
-        monkeypatch.setattr(attempt, "step_s", lambda config, size, cases, on: (size, cases, on))
-        asked.append((wanted, ranks, steps, parts, part_s(), warm))
+    def measure(config, size, cases, device):
+        measured.append((size, cases, device))
+        return 0.5
+
+    def choose(wanted, device, ranks, steps, parts, part_s):
+        asked.append((wanted, ranks, steps, parts, part_s()))
         return Choice("off", "")
+
+    monkeypatch.setattr(attempt, "step_s", measure)
 
     monkeypatch.setattr(attempt, "choose_mode", choose)
     optim = task.config["optim"] | {"accumulate": 2}
     execute(replace(task, config={**task.config, "optim": optim}))
     steps = record(task)["steps"]
-    assert asked == [("auto", 1, steps, 2, ((32, 24), 2, DEVICE), False)]
+    assert asked == [("auto", 1, steps, 2, 0.5)]
+    assert measured == [((32, 24), 2, DEVICE)]

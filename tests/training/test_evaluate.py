@@ -72,6 +72,22 @@ def test_losses_are_means_over_all_labelled_cases_and_pixels(prepared, cases):
         assert result.loss_seg == pytest.approx(loss_seg.item(), rel=1e-5)
 
 
+def test_each_batch_is_seen_with_the_classes_that_are_counted(cohort):
+    model = build_model(ModelConfig(backbone="small", output_stride=8), 0)
+    case_N = cohort.split["train"]
+    seen = []
+    result = evaluate(model, cohort, case_N, BOTH, 7, lambda *shown: seen.append(shown))
+    assert np.concatenate([batch.case_B for batch, _ in seen]).tolist() == case_N.tolist()
+    class_NHW = torch.cat([segmentation.class_BHW for _, segmentation in seen])
+    counted_NHW = torch.cat([batch.mask_BHW for batch, _ in seen]) != 255
+    for k in range(5):
+        inside_NHW = (class_NHW == k) & counted_NHW
+        assert inside_NHW.sum(dim=(1, 2)).tolist() == result.counts[1][:, k].tolist()
+    cls_only = Tasks(1.0, 0.0, LOSSES["cross-entropy"], torch.ones(5))
+    evaluate(model, cohort, case_N[:3], cls_only, 7, lambda *shown: seen.append(shown))
+    assert seen[-1][1] is None
+
+
 def test_classes_are_those_of_torch_but_for_near_ties():
     logit_BKhw = torch.randn(2, 5, 5, 4, generator=torch.Generator().manual_seed(0))
     logit_BKHW = F.interpolate(logit_BKhw.double(), size=(150, 101), mode="bilinear")
@@ -98,7 +114,7 @@ def test_pixels_are_counted_by_bands_and_the_host_waits_for_nothing(dispatched):
     batch = Batch(image_B1HW, mask_BHW, yes_B.float(), yes_B, yes_B, np.arange(2))
     seg_BKhw = torch.randn(2, 5, 20, 3, generator=random)
     with dispatched as made:
-        pixels_BKK = count_pixels(seg_BKhw, batch)
+        pixels_BKK = count_pixels(predict_classes(seg_BKhw, height, width), batch)
     pred_BHW = F.interpolate(seg_BKhw, size=(height, width), mode="bilinear").argmax(1)
     counted_HW = mask_BHW[0] != 255
     table_KK = confusion_matrix(mask_BHW[0][counted_HW], pred_BHW[0][counted_HW])

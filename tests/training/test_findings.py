@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from scipy import ndimage
 
-from mtlbench.config import ModelConfig
-from mtlbench.models.network import build_model
+from mtlbench.training.evaluate import Segmentation, predict_classes
 from mtlbench.training.findings import Prediction, find, match
-from mtlbench.training.losses import LOSSES
-from mtlbench.training.tasks import Tasks
 
 
 def prediction(pred_HW, certainty):
@@ -53,13 +52,61 @@ def test_without_segmentation_lesions_are_listed_and_nothing_is_claimed():
     assert match(truth_HW, None) == ([], [{"class": 4, "area_px": 2, "hit": None, "score": None}])
 
 
-def test_rows_of_a_model(cohort):
-    model = build_model(ModelConfig(backbone="small", output_stride=8), 0)
-    tasks = Tasks(0.5, 0.5, LOSSES["cross-entropy"], torch.ones(5))
-    case_N = cohort.split["train"]
-    lesions, candidates = find(model, cohort, case_N, tasks)
-    names = set(cohort.cases["image_id"].iloc[case_N])
-    assert {row["image_id"] for row in lesions} | {row["image_id"] for row in candidates} <= names
-    truth_px = sum(cohort.lesion_pixels(int(case)) for case in case_N)
-    pixel_mm2 = (cohort.cases["spacing_mm"].iloc[0] / cohort.cases["scale"].iloc[0]) ** 2
-    assert sum(row["area_mm2"] for row in lesions) == pytest.approx(truth_px * pixel_mm2, rel=1e-3)
+def by_hand(truth_HW, probability_KHW):
+    """Candidates, and hit and score of each lesion, from whole masks one by one."""
+    pred_HW = probability_KHW.argmax(axis=0)
+    lesions = [mask_HW for k in range(1, 5) for mask_HW in components(truth_HW == k)]
+    candidates, hits = [], []
+    for mask_HW in components(pred_HW > 0):
+        values, times = np.unique(pred_HW[mask_HW], return_counts=True)
+        hits.append([(mask_HW & one).sum() / (mask_HW | one).sum() >= 0.1 for one in lesions])
+        score = probability_KHW[1:].sum(axis=0)[mask_HW].max()
+        candidates.append((values[times.argmax()], score, any(hits[-1])))
+    scores = [
+        [found[1] for found, hit in zip(candidates, hits, strict=True) if hit[n]]
+        for n in range(len(lesions))
+    ]
+    return candidates, [(bool(s), max(s, default=None)) for s in scores]
+
+
+def components(mask_HW):
+    numbers_HW, count = ndimage.label(mask_HW, structure=np.ones((3, 3)))
+    return [numbers_HW == number for number in range(1, count + 1)]
+
+
+def test_rows_are_those_of_whole_masks_at_full_resolution(cohort):
+    (batch,) = cohort.eval_batches(cohort.split["train"], len(cohort.split["train"]))
+    size, random = batch.mask_BHW.shape[-2:], torch.Generator().manual_seed(0)
+    lesion_BKHW = torch.stack([batch.mask_BHW == k for k in range(5)], dim=1).float()
+    logit_BKhw = 3 * F.interpolate(lesion_BKHW, (16, 12), mode="area")  # some are found
+    logit_BKhw += torch.randn(logit_BKhw.shape, generator=random)
+    segmentation = Segmentation(logit_BKhw, predict_classes(logit_BKhw, *size))
+    lesion_rows, candidate_rows = find(cohort.cases, batch, segmentation)
+    probability_BKHW = F.interpolate(logit_BKhw, size, mode="bilinear").softmax(dim=1).numpy()
+    candidates, lesions, names = [], [], cohort.cases["image_id"].to_numpy()[batch.case_B]
+    for name, truth_HW, probability_KHW in zip(
+        names, batch.mask_BHW.numpy(), probability_BKHW, strict=True
+    ):
+        found, there = by_hand(truth_HW, probability_KHW)
+        candidates += [(name, k, pytest.approx(score, abs=2e-6), hit) for k, score, hit in found]
+        lesions += [(name, hit, score and pytest.approx(score, abs=2e-6)) for hit, score in there]
+    found = [
+        tuple(row[key] for key in ("image_id", "class", "score", "hit")) for row in candidate_rows
+    ]
+    assert found == candidates
+    assert [(row["image_id"], row["hit"], row["score"]) for row in lesion_rows] == lesions
+    assert {row["hit"] for row in candidate_rows} == {row["hit"] for row in lesion_rows} == {0, 1}
+
+
+def test_lesions_have_an_area_and_a_case_without_a_mask_no_rows(cohort):
+    (batch,) = cohort.eval_batches(cohort.split["train"], len(cohort.split["train"]))
+    cases = cohort.cases.copy()
+    without = batch.case_B[[cohort.lesion_pixels(int(case)) > 0 for case in batch.case_B]][0]
+    cases.loc[without, "has_mask"] = 0
+    rows, candidates = find(cases, batch, None)
+    assert candidates == []
+    kept = set(batch.case_B.tolist()) - {int(without)}
+    truth_px = sum(cohort.lesion_pixels(case) for case in kept)
+    pixel_mm2 = (cases["spacing_mm"].iloc[0] / cases["scale"].iloc[0]) ** 2
+    assert sum(row["area_mm2"] for row in rows) == pytest.approx(truth_px * pixel_mm2, rel=1e-3)
+    assert {row["image_id"] for row in rows} <= set(cases["image_id"].loc[sorted(kept)])

@@ -1,19 +1,26 @@
+import math
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
+from scipy import ndimage
 
 from mtlbench.config import IGNORED, ModelConfig
 from mtlbench.models.network import build_model
+from mtlbench.records import RunFolder
 from mtlbench.training import outputs
-from mtlbench.training.evaluate import evaluate
 from mtlbench.training.losses import LOSSES
-from mtlbench.training.outputs import _panel, panel_cases, panels
+from mtlbench.training.outputs import _panel, panel_cases, write_outputs
 from mtlbench.training.tasks import Tasks
 
 BOTH = Tasks(0.5, 0.5, LOSSES["cross-entropy"], torch.ones(5))
+
+
+def small():
+    return build_model(ModelConfig(backbone="small", output_stride=8), 0)
 
 
 def fake_cohort(area, label, names, has_mask=None):
@@ -43,27 +50,75 @@ def test_no_normal_case_is_one_with_cancer_or_without_a_mask():
     assert panel_cases(fake_cohort([0], [1], ["a"])).tolist() == []
 
 
-def test_panels_are_the_images_and_what_the_model_says(cohort, prepared):
-    model = build_model(ModelConfig(backbone="small", output_stride=8), 0)
-    arrays = panels(model, cohort, BOTH)
+def written(folder, model, cohort, tasks=BOTH):
+    """The validation result, the predictions of the test cases, and the panels."""
+    validation, files = write_outputs(RunFolder(folder), model, cohort, tasks, 3, ("val", "test"))
+    assert set(files) == {path.name for path in folder.iterdir()}
+    predictions = pd.read_csv(folder / "predictions.csv")
+    return validation, predictions, dict(np.load(folder / "panels.npz"))
+
+
+def test_one_pass_in_batches_gives_all(cohort, tmp_path):
+    model = small()
+    sizes = []
+    model.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    written(tmp_path, model, cohort)
+    cases = {name: len(cohort.split[name]) for name in ("val", "test")}
+    assert sum(sizes) == sum(cases.values())
+    assert len(sizes) == sum(math.ceil(count / 3) for count in cases.values())
+
+
+def test_panels_are_the_images_and_what_the_predictions_say(cohort, prepared, tmp_path):
+    validation, predictions, arrays = written(tmp_path, small(), cohort)
     case_P = panel_cases(cohort)
+    assert arrays["image_id"].tolist() == cohort.cases["image_id"][case_P].tolist()
     top = np.iinfo(prepared.images.dtype).max
     np.testing.assert_allclose(arrays["images"], prepared.images[case_P] * (255 / top), atol=0.6)
     np.testing.assert_array_equal(arrays["truth"], prepared.masks[case_P])
-    result = evaluate(model, cohort, case_P, BOTH, batch_size=1)
+    shown = predictions.set_index("image_id").loc[arrays["image_id"]]
     for k in range(5):
         inside_PHW = (arrays["pred"] == k) & (arrays["truth"] != IGNORED)
-        assert inside_PHW.sum(axis=(1, 2)).tolist() == result.counts[1][:, k].tolist()
-    np.testing.assert_array_equal(arrays["score"], result.score_N)
+        assert inside_PHW.sum(axis=(1, 2)).tolist() == shown[f"pred_{k}"].tolist()
+    np.testing.assert_array_equal(arrays["score"], shown["score"])
+    np.testing.assert_array_equal(arrays["label"], shown["label"])
     assert {arrays[key].dtype for key in ("images", "truth", "pred")} == {np.dtype(np.uint8)}
+    assert validation.case_N.tolist() == cohort.split["val"].tolist()
 
 
-def test_without_test_cases_panels_are_empty(cohort, monkeypatch):
+def test_candidates_are_the_components_of_the_predicted_pixels(cohort, tmp_path):
+    model = small()
+    written(tmp_path, model, cohort)
+    found = pd.read_csv(tmp_path / "candidates.csv")["image_id"].value_counts()
+    for split in ("val", "test"):
+        for batch in cohort.eval_batches(cohort.split[split], 3):
+            with torch.inference_mode():
+                _, seg_BKhw = model(batch.image_B1HW, classify=True, segment=True)
+            pred_BHW = F.interpolate(seg_BKhw, (32, 24), mode="bilinear").argmax(dim=1)
+            for case, pred_HW in zip(batch.case_B, pred_BHW.numpy(), strict=True):
+                _, count = ndimage.label(pred_HW > 0, structure=np.ones((3, 3)))
+                assert found.get(cohort.cases["image_id"][case], 0) == count
+
+
+def test_without_segmentation_nothing_is_claimed_of_pixels(cohort, tmp_path):
+    cls_only = Tasks(1.0, 0.0, LOSSES["cross-entropy"], torch.ones(5))
+    _, predictions, arrays = written(tmp_path, small(), cohort, cls_only)
+    assert predictions[["pred_0", "true_0"]].isna().all(axis=None)
+    assert "pred" not in arrays
+    assert pd.read_csv(tmp_path / "candidates.csv").empty
+    assert pd.read_csv(tmp_path / "lesions.csv")["hit"].isna().all()
+
+
+def test_without_shown_cases_panels_are_empty(cohort, tmp_path, monkeypatch):
     monkeypatch.setattr(outputs, "panel_cases", lambda _: np.array([], dtype=np.int64))
-    model = build_model(ModelConfig(backbone="small", output_stride=8), 0)
-    arrays = panels(model, cohort, BOTH)
+    _, _, arrays = written(tmp_path, small(), cohort)
     assert "pred" not in arrays
     assert {len(values) for values in arrays.values()} == {0}
+
+
+def test_test_cases_that_are_not_asked_for_are_not_touched(cohort, tmp_path):
+    _, files = write_outputs(RunFolder(tmp_path), small(), cohort, BOTH, 3, ("val",))
+    assert "panels.npz" not in files
+    assert set(pd.read_csv(tmp_path / "predictions.csv")["split"]) == {"val"}
 
 
 def test_large_images_shrink_to_512_by_area_and_masks_to_the_nearest():
