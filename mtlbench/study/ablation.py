@@ -1,6 +1,6 @@
 """The agenda of a design table: every run once, each after the run that it starts from."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from mtlbench.config import StudyConfig
 from mtlbench.records import RunFolder
 from mtlbench.study.agenda import Work
 from mtlbench.study.design import Design, Run
-from mtlbench.study.models import drop_models
+from mtlbench.study.models import drop_models, first_of, take_over, weights_again
 from mtlbench.study.retry import given_up
 from mtlbench.study.store import Store
 from mtlbench.training.state import Row
@@ -33,18 +33,18 @@ class Ablation:
         self._design = design
         self._folder = folder
         self._store = store
+        self._runs = dict(design.runs)
+        """With those that make weights again."""
         self._ready: deque[str] = deque()
         self._after: dict[str, list[str]] = {}
         """Runs that wait for the one that they start from."""
-        self._needed: Counter[str] = Counter()
-        """How many runs that are not complete start from a run."""
         self.failures: dict[str, str] = {}
         """Of earlier starts: runs that have been tried often enough."""
-        wanted = design.of_arms(only) if only else set(design.runs)
+        wanted = design.of_arms(only)
         self.work = Work(0, len(wanted), 0)
         for name, run in design.runs.items():
             if name in wanted:
-                self._place(name, run, study.resources.retries)
+                self._place(run)
         self.work.failed = len(self.failures)
 
     def next(self) -> Run | None:
@@ -52,12 +52,14 @@ class Ablation:
         if not self._ready:
             return None
         name = self._ready.popleft()
-        self._store.begun(name)
-        return self._design.runs[name]
+        if name in self._design.runs:  # what makes weights again is no trial
+            self._store.begun(name)
+        return self._runs[name]
 
     def label(self, name: str) -> str:
         """Its first cell, seed and fold; a shared stage by the cells that start from it."""
-        return self._design.labels[name]
+        label = self._design.labels[first_of(name)]
+        return label if name in self._design.runs else f"weights of {label}"
 
     def epoch(self, name: str, row: Row) -> bool:
         """An ablation is never pruned: it would bias the comparison."""
@@ -66,13 +68,13 @@ class Ablation:
     def ended(self, name: str, failure: str | None) -> dict[str, str]:
         """See `Agenda`."""
         self._store.ended(name)
-        self.work.steps_left -= self._design.own_steps(name)
+        self.work.steps_left -= self._design.own_steps(first_of(name))
         followers = self._after.pop(name, [])
-        self._needed.subtract(filter(None, [self._design.runs[name].starts_from]))
         if failure is None:
             self.work.done += 1
             self._ready.extendleft(reversed(followers))
-            self._drop_models(name)
+            take_over(self._folder, first_of(name))
+            self._drop_models(first_of(name))
             return {}
         self.work.failed += 1
         failures: dict[str, str] = {}
@@ -86,24 +88,43 @@ class Ablation:
         touched = [name, *filter(None, [self._design.runs[name].starts_from])]
         groups = [group for run in touched for group in self._design.groups(run)]
         metric = self._study.compare.choose or "val.auc"
-        drop_models(self._folder, groups, self._study.resources.keep, metric, +self._needed)
+        keep = self._study.resources.keep
+        drop_models(self._folder, groups, keep, metric, self._design.runs.values())
 
-    def _place(self, name: str, run: Run, retries: int) -> None:
-        folder = RunFolder(self._folder / "runs" / name)
-        state = folder.state()
+    def _place(self, run: Run) -> None:
+        """Count a run, and say what it waits for."""
+        state, record = self._folder_of(run).look()
         if state == "complete":
             self.work.done += 1
             return
-        record = folder.record()
-        start = run.starts_from
+        if state == "failed" and given_up(record, self._study.resources.retries):
+            self.failures[run.hash] = record["error"]
+            return
+        start = self._awaited(run)
         if start in self.failures:
-            self.failures[name] = f"{start}, which it starts from, failed"
-        elif state == "failed" and given_up(record, retries):
-            self.failures[name] = record["error"]
+            self.failures[run.hash] = f"{start}, which it starts from, failed"
+            return
+        self.work.steps_left += self._design.own_steps(first_of(run.hash))
+        if start is None:
+            self._ready.append(run.hash)
         else:
-            self.work.steps_left += self._design.own_steps(name)
-            self._needed.update(filter(None, [start]))
-            if start is None or RunFolder(self._folder / "runs" / start).state() == "complete":
-                self._ready.append(name)
-            else:
-                self._after.setdefault(start, []).append(name)
+            self._after.setdefault(start, []).append(run.hash)
+
+    def _awaited(self, run: Run) -> str | None:
+        """The run to be complete before this one can start; one that makes weights is placed."""
+        if run.starts_from is None:
+            return None
+        start = self._design.runs[run.starts_from]
+        if self._folder_of(start).state() != "complete":
+            return start.hash
+        again = weights_again(self._folder, start)
+        if again is None:
+            return None
+        if again.hash not in self._runs:
+            self._runs[again.hash] = again
+            self.work.total += 1
+            self._place(again)
+        return again.hash
+
+    def _folder_of(self, run: Run) -> RunFolder:
+        return RunFolder(self._folder / "runs" / run.hash)

@@ -1,5 +1,6 @@
 """A study may grow, not change under runs that have begun: those would be left behind unseen."""
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 from mtlbench.config import StudyConfig, load_study
 from mtlbench.errors import StudyError
 from mtlbench.models.backbones.pretrained import CONTENT
-from mtlbench.records import RunFolder, canonical_json, read_json
+from mtlbench.records import RunFolder, canonical_json, digest, read_json
 from mtlbench.study.cells import flatten
 from mtlbench.study.design import Design, Run
 from mtlbench.study.status import read_cells
@@ -18,6 +19,8 @@ Line = Mapping[str, str]
 """A row of cells.csv."""
 Pair = tuple[str, str, Run | None]
 """What a run is called, its name so far, and what the study would now run in its place."""
+_OF_A_RUN = ("seed", "predict", "starts_from")
+"""Keys of a run's configuration in which a finalist differs from the trial that found it."""
 
 
 def refuse_changes(folder: Path, pairs: Iterable[Pair]) -> None:
@@ -68,9 +71,12 @@ def pairs_of(folder: Path, design: Design, searched: Collection[str] = ()) -> li
     """Each line of the last start's cells.csv, with the run that now has its place.
 
     The cells of arms that are `searched` are what the search has found so far: those that others
-    have displaced are left out, with the stages that no other line starts from.
+    have displaced are left out, with the stages that no other line starts from. Where cells.csv is
+    gone, the run folders say what there was.
     """
     lines = read_cells(folder)
+    if not lines:
+        return _pairs_of_folders(folder, design)
     _, held = _parted(lines, design, searched)
     now: dict[tuple[str, str, str], Run] = {}
     for row in design.rows:
@@ -107,6 +113,43 @@ def _parted(
     return former, held
 
 
+def _pairs_of_folders(folder: Path, design: Design) -> list[Pair]:
+    """Each run in the folders that is not in the design, with the run there that is most like it.
+
+    Trials are left out, and other seeds of them: that is what a finalist is, or was.
+    """
+    found = _configs(folder)
+    tried = {_essence(config) for config in found.values() if "predict" in config}
+    ours = [(run, _flat(run.config)) for run in design.runs.values()]
+    pairs: list[Pair] = []
+    for name, config in found.items():
+        if name not in design.runs and _essence(config) not in tried:
+            flat = _flat(config)
+            alike = [(run, now) for run, now in ours if _instance(now) == _instance(flat)]
+            nearest = min(alike, key=lambda pair: len(_differing(flat, pair[1])), default=(None,))
+            pairs.append((f"run {name}", name, nearest[0]))
+    return pairs
+
+
+def _configs(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """What the runs that have folders compute, by their names; what cannot be read is left out."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for path in sorted((folder / "runs").glob("*/config.json")):
+        with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):
+            config = read_json(path)
+            found[digest(config)] = config
+    return found
+
+
+def _essence(config: Mapping[str, Any]) -> str:
+    """What a trial's run has in common with a finalist's."""
+    return canonical_json({k: config[k] for k in config if k not in _OF_A_RUN})
+
+
+def _instance(flat: Mapping[str, Any]) -> tuple[Any, Any]:
+    return flat["seed"], flat["fold"]
+
+
 def _difference(folder: Path, label: str, old: str, new: Run | None) -> list[str]:
     """Lines `dotted.key: was -> is` for two configurations."""
     if new is None:
@@ -116,9 +159,13 @@ def _difference(folder: Path, label: str, old: str, new: Run | None) -> list[str
     except (FileNotFoundError, json.JSONDecodeError):
         return [f"{label}: its config.json is gone"]
     after = _flat(new.config)
-    keys = [key for key in before | after if before.get(key) != after.get(key)]
+    keys = _differing(before, after)
     own = [key for key in keys if key != "starts_from"] or keys
     return [f"{key}: {_change(before, after, key)}{_source(key)}" for key in own]
+
+
+def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    return [key for key in {**before, **after} if before.get(key) != after.get(key)]
 
 
 def _change(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> str:

@@ -100,7 +100,9 @@ class Design:
         ]
 
     def of_arms(self, arms: Collection[str]) -> set[str]:
-        """The runs of some arms, with those that they start from."""
+        """The runs of some arms, with those that they start from; none named: all."""
+        if not arms:
+            return set(self.runs)
         own = {row.run.hash for row in self.rows if row.cell and row.cell.arm in arms}
         return own | {start for name in own if (start := self.runs[name].starts_from)}
 

@@ -13,7 +13,7 @@ from collections import deque
 from pathlib import Path
 
 from mtlbench.config import ResourcesConfig
-from mtlbench.errors import DiskError
+from mtlbench.errors import BusyError, DiskError
 from mtlbench.processes import kill
 from mtlbench.records import RunFolder
 from mtlbench.study.agenda import Agenda
@@ -50,6 +50,8 @@ class Driver:
         """What a process computes that a dead driver has left: waited for, never doubled."""
         self._watch: dict[str, Watch] = {}
         self._ways: set[tuple[str, str]] = set()
+        self._hung: set[str] = set()
+        """Runs of which it was said that they hang."""
         self._looked_at = 0.0
 
     def run(self) -> dict[str, str]:
@@ -79,6 +81,7 @@ class Driver:
     def _start(self, run: Run) -> None:
         path = self._path(run.hash)
         watch = self._watch.setdefault(run.hash, Watch(path))
+        self._hung.discard(run.hash)
         self._listeners.begun(run, self._agenda.label(run.hash))
         is_running = RunFolder(path).state() == "running"
         if is_running and not self._executor.adopts(path):
@@ -109,21 +112,25 @@ class Driver:
         for name in [*self._busy, *self._foreign]:
             silent_s = self._watch[name].silent_s()
             if silent_s > 60 * self._resources.hung_minutes:
-                self._listeners.note(f"{name}: no sign of life for {silent_s:.0f} s; killing it")
-                self._kill(name)
+                self._kill(name, silent_s)
         for name in list(self._foreign):
             if RunFolder(self._path(name)).state() != "running":
                 reason = "the process that computed it has ended"
                 self._end(Ended(name, reason, excused=True), failures)  # as its driver had
 
-    def _kill(self, name: str) -> None:
+    def _kill(self, name: str, silent_s: float) -> None:
         """Kill a run that hangs; one that a dead driver has left, if it is on this machine."""
+        record = RunFolder(self._path(name)).record()
+        how = "killing it"
         if name in self._busy:
             self._executor.kill(name)
-            return
-        record = RunFolder(self._path(name)).record()
-        if record.get("host") == socket.gethostname():
+        elif record.get("host") == socket.gethostname():
             kill(int(record["pid"]))
+        else:
+            how = f"to be killed by hand: pid {record.get('pid')} on host {record.get('host')}"
+        if name not in self._hung:
+            self._hung.add(name)
+            self._listeners.note(f"{name}: no sign of life for {silent_s:.0f} s; {how}")
 
     def _read(self, name: str) -> None:
         run = self._busy.get(name) or self._foreign[name]
@@ -161,6 +168,8 @@ class Driver:
                 self._retry(run, record["error"])
         elif (ended.reason or "").startswith(DiskError.__name__):
             raise DiskError(str(ended.reason).partition(": ")[2])
+        elif (ended.reason or "").startswith(BusyError.__name__):  # no death: it lives elsewhere
+            self._retry(run, str(ended.reason))
         elif not ended.excused and (deaths := self._count_death(folder)) > self._resources.retries:
             reason = f"{ended.reason}, {deaths} times"
             self._fail(folder, reason)

@@ -1,42 +1,120 @@
-"""Whose weights stay on disk: `[resources] keep`."""
+"""Whose weights are on disk: `[resources] keep`, and what starts from them.
+
+One rule, for the runs of a design and the trials of a search:
+
+- A run's weights stay while a run that is not complete starts from it, wanted by this start or not.
+- Of all others `keep` says whose stay.
+- Weights that are gone (not kept, deleted, damaged) are made again when a run is about to start
+  from them, and only then: by the same training in a folder of its own, `runs/<hash>-weights`. The
+  run that has lost them stays complete meanwhile, its record and results as they are.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mtlbench.records import RunFolder
+from mtlbench.records import RunFolder, digest
+from mtlbench.study.design import Run
+from mtlbench.training.run import KEPT
 
 MODEL = "model.safetensors"
+AGAIN = "-weights"
+"""Ends the name of a run that makes the weights of another again."""
+
+
+class Again(Run):
+    """The training of a complete run once more, for its weights."""
+
+    @cached_property
+    def hash(self) -> str:
+        """The run's name: that of the first, marked."""
+        return digest(self.config) + AGAIN
+
+
+def first_of(name: str) -> str:
+    """The run whose weights are made again by the run of this name, or that run itself."""
+    return name.removesuffix(AGAIN)
 
 
 def drop_models(
-    folder: Path, groups: Iterable[Collection[str]], rule: str, metric: str, needed: Collection[str]
+    folder: Path, groups: Iterable[Collection[str]], keep: str, metric: str, runs: Iterable[Run]
 ) -> None:
-    """Delete weights that the rule does not keep, of complete runs that nothing waits for.
+    """Delete the weights of complete runs that neither `keep` holds nor one of `runs` needs.
 
     `groups` are the runs of each cell; `best` keeps one of each by the validation `metric`, or by
     the lesion Dice where the run has no such metric. A run of several groups is kept by any.
     """
-    if rule == "all":
+    if keep == "all":
         return
-    kept: set[str] = set(needed)
-    seen: set[str] = set()
+    seen, kept = set[str](), set[str]()
     for group in groups:
         scores = {
             name: _score(record, metric)
             for name in group
-            if (record := RunFolder(folder / "runs" / name).record()).get("state") == "complete"
+            if (record := _folder(folder, name).record()).get("state") == "complete"
         }
         seen |= set(scores)
-        if rule == "best" and scores:
+        if keep == "best" and scores:
             kept.add(max(scores, key=lambda name: scores[name]))
-    for name in seen - kept:
-        _drop(RunFolder(folder / "runs" / name))
+    idle = seen - kept
+    needed = {
+        run.starts_from
+        for run in runs
+        if run.starts_from in idle and _folder(folder, run.hash).state() != "complete"
+    }
+    for name in idle - needed:
+        _drop(_folder(folder, name))
 
 
 def has_model(run: RunFolder) -> bool:
     """Whether a complete run's weights are still there."""
     return MODEL in run.record().get("files", {})
+
+
+def mend(run: RunFolder) -> bool:
+    """Hold a complete run to its files; tell whether it has lost its weights, and nothing else.
+
+    Without them it stays complete. Where another file is not what it wrote, it no longer is.
+    """
+    if run.record().get("state") != "complete" or run.state(verify=True) == "complete":
+        return False
+    _drop(run)
+    run.reopen_if_damaged()
+    return run.state() == "complete"
+
+
+def weights_again(folder: Path, run: Run) -> Run | None:
+    """Give the run that makes a complete run's weights again; None where they are there.
+
+    It is compiled as the first was, for the same bits.
+    """
+    first = _folder(folder, run.hash)
+    take_over(folder, run.hash)  # what a killed driver has left
+    if has_model(first):
+        return None
+    again = Again(run.config, run.steps, run.epochs, run.weights)
+    place = _folder(folder, again.hash)
+    if place.record().get("state", "complete") == "complete":  # new, or taken over before
+        record = first.record()
+        known = {key: record[key] for key in ("device", *KEPT) if key in record}
+        place.write_record(known | {"state": "interrupted"})
+    return again
+
+
+def take_over(folder: Path, name: str) -> None:
+    """Give a run the weights that have been made again; a kill on the way costs these alone."""
+    first, again = _folder(folder, name), _folder(folder, name + AGAIN)
+    if not has_model(again) or again.state(verify=True) != "complete":
+        return
+    (again.path / MODEL).replace(first.path / MODEL)
+    record, entry = first.record(), again.record()["files"][MODEL]
+    first.write_record(record | {"files": record["files"] | {MODEL: entry}})
+    _drop(again)
+
+
+def _folder(folder: Path, name: str) -> RunFolder:
+    return RunFolder(folder / "runs" / name)
 
 
 def _score(record: Mapping[str, Any], metric: str) -> float:

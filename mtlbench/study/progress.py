@@ -111,13 +111,13 @@ class LiveProgress:
         """Bars appear with the first run."""
         self._clock = _Clock()
         self._bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # `joint [trial 9]` is a label
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[values]}"),
+            TextColumn("{task.fields[values]}", markup=False),
             console=console,
         )
-        self._study = self._bars.add_task("[bold]study", total=None, values="")
+        self._study = self._bars.add_task("study", total=None, values="")
         self._runs: dict[str, TaskID] = {}
         self._bars.start()
 

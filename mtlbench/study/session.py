@@ -1,13 +1,14 @@
 """A study being run: its file read, its data prepared, its design laid out, its runs computed."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import torch
+from optuna.exceptions import StorageInternalError
 from rich.console import Console
 from rich.progress import Progress as Bars
 
@@ -25,11 +26,12 @@ from mtlbench.study.driver import Driver
 from mtlbench.study.executors import EXECUTORS, Executor, Places
 from mtlbench.study.listeners import Listeners
 from mtlbench.study.lock import hold
-from mtlbench.study.models import has_model
+from mtlbench.study.models import mend
 from mtlbench.study.progress import LiveProgress, PlainProgress
 from mtlbench.study.search import importance
 from mtlbench.study.search.agenda import Search
-from mtlbench.study.store import Store, default_url
+from mtlbench.study.storage import default_url, shown, why
+from mtlbench.study.store import Store
 from mtlbench.study.trackers import open_trackers
 
 
@@ -88,7 +90,18 @@ def drive(session: Session, options: Options, console: Console) -> dict[str, str
         BusyError: another driver holds the study.
         StudyError: what has begun is no longer what the study file says.
         DataError: cells.csv or trials.csv is damaged.
+        DiskError: the disk is full or cannot be written.
     """
+    while True:
+        try:
+            return _drive(session, options, console)
+        except StorageInternalError as error:  # an index: nothing is lost with it
+            where = shown(_url(session, options))
+            told = f"{where}: lost, {why(error)}; it is made again from the run folders"
+            console.print(told, highlight=False, markup=False, soft_wrap=True)
+
+
+def _drive(session: Session, options: Options, console: Console) -> dict[str, str]:
     folder = session.folder
     with hold(folder), _Crew(session, options, console) as crew:
         search = open_search(session, options.only)
@@ -103,7 +116,7 @@ def drive(session: Session, options: Options, console: Console) -> dict[str, str
             )
             console.print(told, highlight=False, markup=False, soft_wrap=True)
         write_csv(folder / "cells.csv", *design.cells_table())
-        _reopen(folder, design)
+        _mend(folder, design.of_arms(options.only), console)
         if not design.runs:  # every arm is searched, and none has a finalist
             return failures
         store = Store(_url(session, options), session.study.name, design, folder)
@@ -217,15 +230,11 @@ def choose_devices(
     return [groups[index % len(groups)] for index in range(jobs or len(groups))]
 
 
-def _reopen(folder: Path, design: Design) -> None:
-    """Take back that a run is complete: its files are damaged, or its weights gone and needed."""
-    for name, run in reversed(list(design.runs.items())):
-        own = RunFolder(folder / "runs" / name)
-        own.reopen_if_damaged()
-        if run.starts_from and own.state() != "complete":
-            start = RunFolder(folder / "runs" / run.starts_from)
-            if start.state() == "complete" and not has_model(start):
-                start.write_record(start.record() | {"state": "interrupted"})
+def _mend(folder: Path, names: Collection[str], console: Console) -> None:
+    """Hold the runs that are wanted to their files; say how many have lost their weights."""
+    if lost := sum(mend(RunFolder(folder / "runs" / name)) for name in names):
+        told = f"complete runs whose weights are gone or damaged: {lost}"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
 
 
 def _write_study(session: Session) -> None:

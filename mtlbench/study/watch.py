@@ -1,10 +1,11 @@
 """What the driver sees of a run that is being computed: its history, and whether it lives."""
 
-import csv
 import time
 from pathlib import Path
 
+from mtlbench.records import read_csv
 from mtlbench.training.contact import last_beat
+from mtlbench.training.loop import HISTORY
 from mtlbench.training.state import Row
 
 _CLOCK_S = 1.0
@@ -33,8 +34,7 @@ class Watch:
             found = path.stat()
             if self._stamp == (found.st_mtime_ns, found.st_size):
                 return []
-            with path.open(encoding="utf-8", newline="") as stream:
-                rows = [_parsed(row) for row in csv.DictReader(stream)]
+            rows = read_history(path)
         except FileNotFoundError:
             return []
         self._stamp = (found.st_mtime_ns, found.st_size)
@@ -42,9 +42,24 @@ class Watch:
         return new
 
     def silent_s(self) -> float:
-        """Seconds since the last sign of life; 0 before the first: the run may wait in a queue."""
+        """Seconds since the last sign of life; 0 before the first: the run may wait in a queue.
+
+        An executor that hands it to a process gives the first, for that may hang while it starts.
+        """
         beaten_at = last_beat(self._folder)
         return 0.0 if beaten_at is None or beaten_at < self._began else time.time() - beaten_at
+
+
+def read_history(path: Path) -> list[Row]:
+    """The epochs of a history.csv; none where it is damaged, for the run writes all of it again.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        return [_parsed(row) for row in read_csv(path, HISTORY)]
+    except ValueError:  # a DataError is one too
+        return []
 
 
 def _parsed(row: dict[str, str]) -> Row:

@@ -72,6 +72,17 @@ def test_a_change_under_runs_that_have_begun_is_refused_with_a_diff(
     assert "another name" in str(error.value)
 
 
+@pytest.mark.parametrize(("old", "new", "said"), KEYS)
+def test_a_change_is_refused_also_where_cells_csv_has_been_deleted(
+    begun, study_file, old, new, said
+):
+    (begun / "cells.csv").unlink()
+    check(begun, study_file)
+    with pytest.raises(StudyError, match="a study may grow") as error:
+        check(begun, study_file, (old, new))
+    assert said.replace("joint: is", ": is") in str(error.value)
+
+
 def test_other_weights_are_refused_but_a_file_may_move(tmp_path, study_file, design_of):
     file, moved = tmp_path / "a.pth", tmp_path / "b.pth"
     file.write_bytes(b"old")
@@ -95,7 +106,10 @@ def test_other_weights_are_refused_but_a_file_may_move(tmp_path, study_file, des
 
 
 @pytest.mark.parametrize(("old", "new"), GROWTH)
-def test_a_study_may_grow(begun, study_file, old, new):
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_study_may_grow(begun, study_file, old, new, deleted):
+    if deleted:
+        (begun / "cells.csv").unlink()
     check(begun, study_file, (old, new))
 
 

@@ -1,3 +1,4 @@
+import os
 import time
 from contextlib import suppress
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ class Stopped(BaseException):
 
 
 class FakeExecutor:
-    """Ends each run by a script: `ok`, an error's text, `lost`, `asked`, `disk`, `hang` or `stop`.
+    """Ends each run by a script: an error's text, or a word of those below; at the end `ok`.
 
     `lost 2` is lost after the second epoch; at `stop` the driver is.
     """
@@ -71,6 +72,8 @@ class FakeExecutor:
         if outcome == "disk":
             folder.write_record(before | {"state": "running"})
             return [Ended(name, "DiskError: somewhere must be writable, but: it is full")]
+        if outcome == "busy":
+            return [Ended(name, "BusyError: somewhere: another process is doing this run")]
         if outcome == "hang":
             (task.folder / contact.HEARTBEAT).touch()
             self.script[name].insert(0, "hanging")
@@ -234,6 +237,14 @@ def test_a_run_that_is_asked_to_end_or_gets_further_is_not_given_up(tmp_path, de
     assert executor.submitted.count(first) == len(script) + 1
 
 
+def test_a_run_that_another_process_computes_has_not_died(tmp_path, design_of):
+    design = design_of()
+    first, *_ = design.runs
+    executor = FakeExecutor(1, {first: ["lost"] * RETRIES + ["busy"] * 2})
+    assert run(tmp_path, design, executor) == {}
+    assert executor.submitted.count(first) == RETRIES + 3
+
+
 def test_what_a_dead_driver_has_left_may_die_with_it(tmp_path, design_of, monkeypatch):
     monkeypatch.setattr("mtlbench.study.driver.POLL_S", 0.01)
     design = design_of()
@@ -330,3 +341,44 @@ def test_runs_that_failed_count_among_all(tmp_path, design_of):
     done, total, failed = progress.seen[-1]
     assert (done, total, failed) == (len(design.runs) - 2, len(design.runs), 2)
     assert {total for _, total, _ in progress.seen} == {len(design.runs)}
+
+
+def test_a_run_that_hangs_on_another_host_is_told_once(tmp_path, design_of, monkeypatch):
+    monkeypatch.setattr("mtlbench.study.driver.POLL_S", 0.01)
+    design = design_of()
+    first, *_ = design.runs
+    folder, looks = RunFolder(tmp_path / "runs" / first), []
+    folder.path.mkdir(parents=True)
+    folder.write_record({"state": "running", "host": "elsewhere", "pid": 7})
+    (folder.path / contact.HEARTBEAT).touch()
+    os.utime(folder.path / contact.HEARTBEAT, times=(0, time.time() - 60))
+    lock = folder.lock()
+    lock.acquire()
+
+    class Patient(Notes):
+        """The other process ends after some more looks at it."""
+
+        def tick(self, work):
+            looks.append(work)
+            if len(looks) == 20:
+                folder.write_record({"state": "complete", "files": {}, "validation": {}})
+                lock.release()
+
+    notes = Patient()
+    resources = ResourcesConfig(hung_minutes=0.1)
+    assert run(tmp_path, design, FakeExecutor(1), resources=resources, progress=notes) == {}
+    said = [line for line in notes.lines if "no sign of life" in line]
+    assert len(said) == 1
+    assert said[0].startswith(f"{first}: no sign of life for 6")
+    assert said[0].endswith("to be killed by hand: pid 7 on host elsewhere")
+
+
+def test_a_damaged_history_holds_up_nothing(tmp_path, design_of):
+    design = design_of()
+    for name in design.runs:
+        path = tmp_path / "runs" / name
+        path.mkdir(parents=True)
+        (path / "history.csv").write_bytes(b"stage,epo\nx,y\0\n")
+    executor = FakeExecutor(2)
+    assert run(tmp_path, design, executor) == {}
+    assert sorted(executor.submitted) == sorted(design.runs)

@@ -2,7 +2,9 @@
 
 import io
 import math
+from pathlib import Path
 
+import optuna
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -84,7 +86,7 @@ def hunt(tmp_path, monkeypatch):
     monkeypatch.setitem(sessions.EXECUTORS, "local", Instant)
     monkeypatch.setattr("os.fsync", lambda handle: None)
 
-    def run(*replacements, only=()):
+    def run(*replacements, only=(), store=None):
         text = STUDY
         for old, new in replacements:
             assert old in text
@@ -92,7 +94,7 @@ def hunt(tmp_path, monkeypatch):
         (tmp_path / "hunt.toml").write_text(text)
         console = Console(file=io.StringIO(), width=200)
         session = open_session(tmp_path / "hunt.toml", tmp_path / "results", {}, console)
-        assert drive(session, Options([("cpu",)], only=only), console) == {}
+        assert drive(session, Options([("cpu",)], only=only, store=store), console) == {}
         return session.folder, console.file.getvalue()
 
     return run
@@ -177,3 +179,45 @@ def test_a_change_is_refused_before_a_growing_search_computes_anything(hunt, old
         hunt(TEN, (old, new))
     after = {path: path.read_bytes() for path in folder.rglob("*.[cjt]*") if path.is_file()}
     assert after == before
+
+
+@pytest.mark.parametrize("at", [0, 4, 12])
+def test_a_store_that_is_deleted_meanwhile_is_made_again_and_the_study_goes_on(
+    hunt, monkeypatch, tmp_path, at
+):
+    """Of 17 runs 9 are trials: in the search, and after it."""
+    submitted = []
+
+    class Forgetful(Instant):
+        def submit(self, task):
+            if len(submitted) == at:
+                (tmp_path / "results/hunt/optuna.db").unlink()
+            submitted.append(task.folder.name)
+            super().submit(task)
+
+    monkeypatch.setitem(sessions.EXECUTORS, "local", Forgetful)
+    folder, said = hunt()
+    told = f"sqlite:///{folder}/optuna.db: lost, its file was deleted or moved; it is made again"
+    assert said.count(told) == 1
+    assert len(submitted) == len(set(submitted)) == 17, "no run was done twice"
+    url = f"sqlite:///{folder}/optuna.db"
+    trials = [optuna.load_study(study_name=f"hunt/{arm}", storage=url).trials for arm in "AB"]
+    assert [[trial.state.name for trial in arm] for arm in trials] == [["COMPLETE"] * 3] * 2
+    cells = optuna.load_study(study_name="hunt", storage=url).trials
+    runs = set(pd.read_csv(folder / "cells.csv")["hash"])
+    assert sorted(t.user_attrs["run"] for t in cells if t.state.name == "COMPLETE") == sorted(runs)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///{}", "journal:{}"])
+def test_a_store_of_the_user_s_that_cannot_be_opened_again_is_one_line(
+    hunt, monkeypatch, tmp_path, url
+):
+    class Breaking(Instant):
+        def submit(self, task):
+            super().submit(task)
+            mine.write_text("nothing that Optuna reads\n" * 1000)
+
+    mine = tmp_path / "mine.db"
+    monkeypatch.setitem(sessions.EXECUTORS, "local", Breaking)
+    with pytest.raises(StudyError, match=r"--store: .*mine\.db: must be an Optuna storage"):
+        hunt(store=url.format(mine))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from mtlbench.errors import DiskError, StudyError
 from mtlbench.records import RunFolder
@@ -149,6 +151,92 @@ def test_a_damaged_store_is_put_aside_and_made_again(open_store, tmp_path, url):
     assert (tmp_path / "optuna.db.damaged").is_file()
 
 
+def set_schema_version(file):
+    """As a database has it that a far later Optuna has made."""
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'v99.0.0'")
+
+
+def test_a_store_of_another_schema_version_is_put_aside_and_made_again(
+    open_store, tmp_path, url, capsys
+):
+    make, (first, *_) = open_store
+    finish(tmp_path, first)
+    make()
+    set_schema_version(tmp_path / "optuna.db")
+    make()
+    assert by_run(url) == [first]
+    assert (tmp_path / "optuna.db.damaged").is_file()
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "made again, put aside as optuna.db.damaged: The runtime optuna version" in said
+
+
+def test_a_store_of_the_user_s_of_another_schema_version_is_one_line(tmp_path, design_of):
+    mine, design = tmp_path / "mine.db", design_of()
+    Store(f"sqlite:///{mine}", "tiny", design, tmp_path / "results")
+    set_schema_version(mine)
+    with pytest.raises(StudyError, match=r"mine\.db: must be .*no longer compatible") as error:
+        Store(f"sqlite:///{mine}", "tiny", design, tmp_path / "results")
+    assert "\n" not in str(error.value)
+
+
+def test_a_trial_that_a_user_has_queued_disturbs_nothing(open_store, tmp_path, url):
+    make, (first, second, *_) = open_store
+    store = make()
+    store.begun(first)
+    theirs = optuna.load_study(study_name="tiny", storage=url)
+    theirs.set_user_attr("note", "mine")
+    theirs.enqueue_trial({"arm": "joint"})
+    store.begun(second)
+    for name in (first, second):
+        finish(tmp_path, name)
+        store.ended(name)
+    make()
+    assert by_run(url) == sorted([first, second])
+    assert [trial.state.name for trial in trials(url)] == ["COMPLETE", "WAITING", "COMPLETE"]
+    assert theirs.user_attrs["note"] == "mine"
+
+
+def test_notes_on_the_study_stay_where_its_trials_are_made_again(
+    open_store, design_of, url, tmp_path
+):
+    make, (first, *_) = open_store
+    finish(tmp_path, first)
+    make()
+    theirs = optuna.load_study(study_name="tiny", storage=url)
+    theirs.set_user_attr("note", "mine")
+    theirs._storage.set_study_system_attr(theirs._study_id, "dashboard:note_str:0", "ours")
+    theirs._storage.set_study_system_attr(theirs._study_id, "dashboard:1:note_str:0", "a trial's")
+    Store(url, "tiny", design_of(("seeds = [0, 1]", "seeds = [0, 2]")), tmp_path)
+    now = optuna.load_study(study_name="tiny", storage=url)
+    assert now.user_attrs == {"note": "mine", "results": "this folder"}
+    notes = now._storage.get_study_system_attrs(now._study_id)
+    assert {k: v for k, v in notes.items() if "note" in k} == {"dashboard:note_str:0": "ours"}
+
+
+def test_the_store_may_be_a_journal_file(open_store, tmp_path, design_of):
+    _, names = open_store
+    file, design = tmp_path / "mine.log", design_of()
+    store = Store(f"journal:{file}", "tiny", design, tmp_path / "results")
+    for name in names[:3]:
+        store.begun(name)
+    for name in names[:2]:
+        finish(tmp_path / "results", name)
+        store.ended(name)
+    storage = JournalStorage(JournalFileBackend(str(file)))
+    assert by_run(storage) == sorted(names[:2])
+    assert by_run(storage, "RUNNING") == [names[2]]
+    file.write_text(file.read_text() + "no line of a journal\n")
+    with pytest.raises(
+        StudyError, match=r"--store: journal:.*mine\.log: must be .*, but: Expecting"
+    ):
+        Store(f"journal:{file}", "tiny", design, tmp_path / "results")
+    file.unlink()
+    Store(f"journal:{file}", "tiny", design, tmp_path / "results")
+    storage = JournalStorage(JournalFileBackend(str(file)))
+    assert by_run(storage) == sorted(names[:2])
+
+
 def test_optunas_own_command_line_reads_it(open_store, tmp_path, url):
     make, (first, *_) = open_store
     finish(tmp_path, first)
@@ -177,18 +265,44 @@ def test_two_results_folders_do_not_share_a_study(tmp_path, design_of):
 
 
 @pytest.mark.parametrize(
-    "url", ["nonsense", "postgresql+psycopg://127.0.0.1:1/x", "sqlite:////nonexistent/x.db"]
-)
-def test_a_storage_that_cannot_be_used_is_one_line(tmp_path, design_of, url):
-    with pytest.raises(StudyError, match=r"--store: .* must be an Optuna storage") as error:
+    ("url", "told"),
+    [
+        ("nonsense", "nonsense"),
+        ("redis://127.0.0.1:1/x", "redis://127.0.0.1:1/x"),
+        ("postgresql+psycopg://127.0.0.1:1/x", "postgresql+psycopg://127.0.0.1:1/x"),
+        ("postgresql+psycopg://me:secret@127.0.0.1:1/x", "postgresql+psycopg://me:***@127.0.0.1:1/x"),
+        ("postgresql+psycopg://127.0.0.1:1/x?password=secret", "postgresql+psycopg://127.0.0.1:1/x"),
+        ("postgresql+psycopg://h:port/x", "postgresql+psycopg://h:port/x"),
+        ("postgresql+psycopg//me:secret@127.0.0.1/x", "127.0.0.1/x"),
+        ("sqlite:////nonexistent/x.db", "sqlite:////nonexistent/x.db"),
+        ("journal:/nonexistent/x.log", "journal:/nonexistent/x.log"),
+    ],
+)  # fmt: skip
+def test_a_storage_that_cannot_be_used_is_one_line_without_a_password(
+    tmp_path, design_of, url, told
+):
+    with pytest.raises(StudyError) as error:
         Store(url, "tiny", design_of(), tmp_path)
-    assert "\n" not in str(error.value)
+    said = str(error.value)
+    assert said.startswith(f"--store: {told}: must be an Optuna storage, the URL of a database ")
+    assert "journal:PATH, but: " in said
+    assert "secret" not in said
+    assert "\n" not in said
+
+
+def test_a_study_of_somebody_else_is_refused_without_a_password(tmp_path, design_of, monkeypatch):
+    """On SQLite in the place of a database that has passwords."""
+    database = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'shared.db'}")
+    optuna.create_study(storage=database, study_name="tiny").set_user_attr("results", "/theirs")
+    monkeypatch.setattr("mtlbench.study.storage._storage", lambda url: database)
+    with pytest.raises(StudyError, match=r"^--store: postgresql://me:\*\*\*@h/x: holds a study"):
+        Store("postgresql://me:secret@h/x", "tiny", design_of(), tmp_path / "ours")
 
 
 def test_a_store_that_somebody_has_locked_is_not_damaged(open_store, tmp_path, url, monkeypatch):
     make, _ = open_store
     make()
-    monkeypatch.setattr("mtlbench.study.store.LOCKED_S", 0.2)
+    monkeypatch.setattr("mtlbench.study.storage.LOCKED_S", 0.2)
     other = sqlite3.connect(tmp_path / "optuna.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(StudyError, match="locked"):

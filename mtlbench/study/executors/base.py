@@ -30,7 +30,11 @@ class Executor(Protocol):
     slots: int
 
     def submit(self, task: Task) -> None:
-        """Start a run; there must be a free slot. The executor sets `task.devices`."""
+        """Start a run; there must be a free slot. The executor sets `task.devices`.
+
+        A process that has the run and gives no sign of life hangs (see `study/watch.py`); so a run
+        gets its first sign when it is handed to one, and none while it waits in a queue.
+        """
         ...
 
     def adopts(self, folder: Path) -> bool:

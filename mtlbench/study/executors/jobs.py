@@ -4,6 +4,19 @@
 submitted and removed when the job has done its run, so a driver that comes after a killed one finds
 every job. A job holds `job.lock` while it lives and looks at the ticket first: without its own
 token there it leaves, hence a run is never computed by two jobs, whoever was killed when.
+
+| ticket         | job.lock | the job                                     | what a driver does   |
+|----------------|----------|---------------------------------------------|----------------------|
+| none           | free     | none, or it has done its run, or will leave | submits one          |
+| no `id`        | free     | its driver was killed as it submitted it    | submits another      |
+| `id`, no `pid` | free     | waits in the queue, or imports              | follows it           |
+| `id`, `pid`    | held     | computes                                    | follows it           |
+| `id`, `pid`    | free     | was preempted and waits, or died            | asks the queue which |
+| `reason`       | free     | has ended without its run being done        | submits another      |
+
+A run belongs to whoever holds the run's own lock. So where the next driver has another executor, it
+waits for a run whose job computes, and computes the others itself: their jobs, when their turn
+comes, find the run complete or locked, and leave.
 """
 
 import contextlib

@@ -6,18 +6,22 @@ is replaced when the next run comes.
 
 import contextlib
 import multiprocessing as mp
-import os
+import pickle
 import signal
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import ModuleType
 
 from mtlbench.config import ResourcesConfig
-from mtlbench.processes import end_with_parent, kill_group
+from mtlbench.processes import kill_group
 from mtlbench.study.executors.base import Ended
+from mtlbench.study.worker import SIGN, begin
 from mtlbench.training.checkpoint import Stopped, StopRequest
+from mtlbench.training.contact import HEARTBEAT
 from mtlbench.training.run import Task, execute
 
 STOP_S = 25.0
@@ -32,19 +36,26 @@ class _Worker:
 
     def __init__(self, devices: tuple[str, ...]) -> None:
         self.devices = devices
-        self.run: str | None = None
+        self.folder: Path | None = None
+        """Of the run that it has."""
         self.fresh = True
         """Whether none of its runs has failed."""
         self.pipe, far = _CONTEXT.Pipe()
-        self.process = _CONTEXT.Process(target=_serve, args=(far,), daemon=True)
-        self.process.start()
+        serve = pickle.dumps(_serve)
+        self.process = _CONTEXT.Process(target=begin, args=(serve, far), daemon=True)
+        with _no_main():
+            self.process.start()
         far.close()
 
-    def end(self) -> None:
+    def kill(self) -> None:
         """Kill it with its children."""
         if self.process.pid is not None:
             kill_group(self.process.pid)
-        self.process.kill()
+        self.process.kill()  # where it does not lead its group yet
+
+    def end(self) -> None:
+        """Kill it, and forget it."""
+        self.kill()
         self.process.join()
         self.pipe.close()
 
@@ -61,12 +72,13 @@ class LocalExecutor:
 
     def submit(self, task: Task) -> None:
         """Give the task to a free worker, with that worker's devices."""
-        index = next(i for i, worker in enumerate(self._workers) if worker.run is None)
+        index = next(i for i, worker in enumerate(self._workers) if worker.folder is None)
         worker = self._workers[index]
         if not worker.fresh or not worker.process.is_alive():
             worker.end()
             worker = self._workers[index] = _Worker(worker.devices)
-        worker.run = task.folder.name
+        worker.folder = task.folder
+        _beat(task.folder)
         with contextlib.suppress(BrokenPipeError):  # a worker that died is reported by wait()
             worker.pipe.send(replace(task, devices=worker.devices))
 
@@ -76,18 +88,19 @@ class LocalExecutor:
 
     def wait(self, timeout_s: float) -> list[Ended]:
         """Answers of the workers; one that died while it had a run has ended it too."""
-        ready = wait([worker.pipe for worker in self._workers if worker.run], timeout_s)
-        return [self._ended(worker) for worker in self._workers if worker.pipe in ready]
+        ready = wait([worker.pipe for worker in self._workers if worker.folder], timeout_s)
+        heard = [self._hear(worker) for worker in self._workers if worker.pipe in ready]
+        return [ended for ended in heard if ended]
 
     def kill(self, run: str) -> None:
         """Kill the run's worker with its children."""
         for worker in self._workers:
-            if worker.run == run and worker.process.pid is not None:
-                kill_group(worker.process.pid)
+            if worker.folder and worker.folder.name == run:
+                worker.kill()
 
     def close(self) -> None:
         """Let the workers write checkpoints of what they do, then kill what is left of them."""
-        busy = [worker for worker in self._workers if worker.run]
+        busy = [worker for worker in self._workers if worker.folder]
         for worker in busy:
             worker.process.terminate()
         until = time.monotonic() + STOP_S
@@ -96,8 +109,9 @@ class LocalExecutor:
         for worker in self._workers:
             worker.end()
 
-    def _ended(self, worker: _Worker) -> Ended:
-        assert worker.run is not None
+    def _hear(self, worker: _Worker) -> Ended | None:
+        """What a worker says: how its run went, or that it is about to begin; or that it died."""
+        assert worker.folder is not None
         excused = False
         try:
             reason: str | None = worker.pipe.recv()
@@ -105,16 +119,33 @@ class LocalExecutor:
             worker.process.join()
             reason = f"its worker ended with code {worker.process.exitcode}"
             excused = worker.process.exitcode in _ASKED
-        ended = Ended(worker.run, reason, excused)
-        worker.run, worker.fresh = None, reason is None
+        if reason == SIGN:
+            _beat(worker.folder)
+            return None
+        ended = Ended(worker.folder.name, reason, excused)
+        worker.folder, worker.fresh = None, reason is None
         return ended
+
+
+@contextlib.contextmanager
+def _no_main() -> Iterator[None]:
+    """Keep a process that is spawned here from importing the main module before `begin`."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _beat(folder: Path) -> None:
+    """Give a sign of life for a run whose worker has not begun yet: it may hang before that."""
+    with contextlib.suppress(OSError):  # a full disk, of which the worker will tell
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / HEARTBEAT).touch()
 
 
 def _serve(pipe: Connection) -> None:
     """The worker's life: wait for a task, do it, say how it went, until the driver is gone."""
-    os.setsid()  # Ctrl-C is the driver's to handle, and the group can be killed as one
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
     stop = StopRequest()
     stop.listen()
     while True:

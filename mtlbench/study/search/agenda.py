@@ -16,7 +16,7 @@ from mtlbench.study.cells import Cell
 from mtlbench.study.changes import Pair, refuse_changes, refuse_search_changes
 from mtlbench.study.data import StudyData
 from mtlbench.study.design import Run
-from mtlbench.study.models import drop_models
+from mtlbench.study.models import drop_models, first_of
 from mtlbench.study.search.arm import ArmSearch
 from mtlbench.study.search.finalists import choose_finalists, pareto_front
 from mtlbench.study.search.trial import Runs, Trial
@@ -74,12 +74,13 @@ class Search:
 
     def label(self, name: str) -> str:
         """The first trial that it is a run of, its seed and fold."""
+        again = "" if name == first_of(name) else "weights of "
         for arm in self._arms:
             for trial in arm.trials:
                 for chain in trial.chains:
                     for run in chain:
-                        if run.hash == name:
-                            stage = "" if run is chain[-1] else "stage of "
+                        if run.hash == first_of(name):
+                            stage = again if run is chain[-1] else f"{again}stage of "
                             return f"{stage}{arm.arm.name} trial {trial.number}{_place(run)}"
         raise KeyError(name)
 
@@ -184,8 +185,9 @@ class Search:
     def _drop_models(self, groups: Iterable[Sequence[str]]) -> None:
         """Unless all models are to stay, those of trials go: finalists are trained again."""
         if self._study.resources.keep != "all":
-            needed = {name for _, trial in self._running() for name in trial.runs}
-            drop_models(self._folder, groups, "none", self._search.objectives[0], needed)
+            running = [trial for arm in self._arms for trial in arm.running]
+            runs = [run for trial in running for chain in trial.chains for run in chain]
+            drop_models(self._folder, groups, "none", self._search.objectives[0], runs)
 
     def _columns(self) -> list[str]:
         keys = dict.fromkeys(key for arm in self._arms for key in arm.arm.search)

@@ -23,7 +23,7 @@ from mtlbench.study.search.pruners import BelowBothMedians, Curve, Judge, Optuna
 from mtlbench.study.search.samplers import STATEFUL, as_optuna, draw, sampler_of
 from mtlbench.study.search.space import Params, plain, read_params
 from mtlbench.study.search.trial import Runs, Trial
-from mtlbench.study.store import open_study
+from mtlbench.study.storage import open_study
 from mtlbench.training.state import Row
 
 STATES = {

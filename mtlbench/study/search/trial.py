@@ -1,6 +1,5 @@
 """A trial of a search: a configuration, its runs, and what their folders say of them."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +8,11 @@ from typing import Any, Literal
 from mtlbench.config import RunConfig
 from mtlbench.records import RunFolder
 from mtlbench.study.design import Run
-from mtlbench.study.models import has_model
+from mtlbench.study.models import mend, weights_again
 from mtlbench.study.retry import given_up
 from mtlbench.study.search.pruners import Curve, Judge, Values
+from mtlbench.study.watch import read_history
+from mtlbench.training.state import Row
 
 State = Literal["running", "complete", "pruned", "failed"]
 
@@ -54,16 +55,17 @@ class Trial:
         """The run to compute next; None where all is complete.
 
         It is of the first instance that is not complete, and of that the first stage that is not
-        complete, or has lost the weights that the next one starts from.
+        complete, or the weights that the next one starts from.
         """
         for chain in self.chains:
             if runs.state(chain[-1].hash) == "complete":
                 continue
             wanted = chain[-1]
             for before in reversed(chain[:-1]):
-                if runs.state(before.hash) == "complete" and has_model(runs.folder(before.hash)):
+                start = runs.awaited(before)
+                if start is None:
                     break
-                wanted = before
+                wanted = start
             return wanted
         return None
 
@@ -87,7 +89,7 @@ class Runs:
         """The run's state; whether it is given up stands in `failures`."""
         if name not in self._states:
             folder = self.folder(name)
-            folder.reopen_if_damaged()
+            mend(folder)
             self._states[name] = folder.state()
             record = folder.record()
             if self._states[name] == "failed" and given_up(record, self._retries):
@@ -100,9 +102,18 @@ class Runs:
         if failure is not None:
             self.failures[name] = failure
 
+    def awaited(self, start: Run) -> Run | None:
+        """The run to be complete before another can start from this one; None: it can start now."""
+        if self.state(start.hash) != "complete":
+            return start
+        again = weights_again(self._folder, start)
+        if again is not None:
+            self.state(again.hash)  # it may be given up
+        return again
+
     def reopen(self, name: str) -> None:
-        """Have a run computed again that is pruned, or complete but without its weights."""
-        if self.state(name) in ("complete", "pruned"):
+        """Have a run that is pruned computed again."""
+        if self.state(name) == "pruned":
             folder = self.folder(name)
             folder.write_record(folder.record() | {"state": "interrupted"})
             self._states.pop(name)
@@ -112,12 +123,9 @@ class Runs:
         validation = self.folder(name).record()["validation"]
         return [validation[metric.removeprefix("val.")] for metric in metrics]
 
-    def history(self, name: str) -> list[dict[str, str]]:
-        """The run's epochs, as its history.csv has them; none where there is no such file."""
+    def history(self, name: str) -> list[Row]:
+        """The run's epochs; none where its history.csv is not there, or damaged."""
         try:
-            with (self.folder(name).path / "history.csv").open(
-                encoding="utf-8", newline=""
-            ) as file:
-                return list(csv.DictReader(file))
+            return read_history(self.folder(name).path / "history.csv")
         except FileNotFoundError:
             return []

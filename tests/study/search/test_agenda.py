@@ -1,6 +1,7 @@
 """Searches driven without training: runs end in any order, with values of a planted surface."""
 
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 
@@ -8,6 +9,7 @@ from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder
 from mtlbench.study.cells import expand
 from mtlbench.study.design import build_design
+from mtlbench.study.models import AGAIN
 
 
 def test_every_trial_is_computed_once_and_the_best_is_the_finalist(hunt):
@@ -105,20 +107,51 @@ def test_the_first_stage_is_shared_and_never_two_at_a_time(hunt):
     assert len(driver.begun) == 4
 
 
-def test_weights_that_are_not_kept_are_made_again_where_a_stage_starts_from_them(hunt):
-    space = """
+STAGES = """
 "strategy" = ["seg", "sequential"]
 "optim.batch_size" = [4, 8]
 """
-    more = """[resources]
+NO_WEIGHTS = """[resources]
 keep = "none"
 """
+
+
+def test_weights_that_are_not_kept_are_made_again_where_a_stage_starts_from_them(hunt):
+    """Though the driver is killed again and again, no trial's results are taken back for that."""
     lines = 'trials = 12\nparallel = 1\nobjective = "val.dice"'
-    make, driver = hunt(lines, space=space, more=more)
-    driver.run(make())
+    make, driver = hunt(lines, space=STAGES, more=NO_WEIGHTS)
+    is_done = False
+    while not is_done:
+        with suppress(driver.Killed):
+            driver.run(make(), kill_after=3)
+            is_done = True
+        complete = [row for row in driver.trials() if row["state"] == "complete"]
+        names = {name for row in complete for name in row["runs"].split()}
+        assert all(RunFolder(driver.path(name)).state() == "complete" for name in names)
     rows = driver.trials()
     assert [row["state"] for row in rows] == ["complete"] * 12
     assert {row["strategy"] for row in rows} == {"seg", "sequential"}
+    assert any(name.endswith(AGAIN) for name in driver.completed)
+    assert not list(driver.folder.glob("runs/*/model.safetensors"))
+
+
+def test_weights_stay_while_a_trial_that_is_not_wanted_starts_from_them(hunt):
+    """The key that is searched shapes neither run, so the first stage is that of the other arm."""
+    arm = """
+[[arms]]
+name = "{0}"
+set = {{ strategy = "{0}" }}
+search = {{ "loss.lambda" = [0.2, 0.8] }}
+"""
+    more = arm.format("seg") + arm.format("sequential") + NO_WEIGHTS
+    make, driver = hunt('trials = 1\nobjective = "val.dice"', more=more)
+    with pytest.raises(driver.Killed):
+        driver.run(make(only=["sequential"]), kill_after=3)
+    (stage,) = driver.completed
+    driver.run(make(only=["seg"]))
+    assert [row["runs"].split()[0] for row in driver.trials()] == [stage] * 2
+    driver.run(make(only=["sequential"]))
+    assert len(driver.completed) == 2
     assert not list(driver.folder.glob("runs/*/model.safetensors"))
 
 
