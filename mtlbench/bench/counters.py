@@ -19,8 +19,8 @@ from torch.utils._pytree import tree_leaves
 from mtlbench.bench.measure import Work
 
 _NO_KERNEL = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided",
-              "_unsafe_view"}  # fmt: skip
-"""Allocations and a view that torch does not call one: nothing is computed."""
+              "_unsafe_view", "device"}  # fmt: skip
+"""Allocations, a view that torch does not call one, a fake tensor's device: nothing is computed."""
 _WAITS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
 
@@ -106,6 +106,11 @@ def clock(device: torch.device) -> Callable[[], float]:
         return time.perf_counter()
 
     return read
+
+
+def own_clock(device: torch.device) -> Callable[[], float]:
+    """The same, on a CPU of this process's time alone, which other programs hardly lengthen."""
+    return clock(device) if device.type == "cuda" else time.process_time
 
 
 def stopwatch(device: torch.device) -> Callable[[Work], float]:

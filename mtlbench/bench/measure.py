@@ -27,9 +27,15 @@ class Row(NamedTuple):
     unit: str
     bar: float | None
     better: Literal["lower", "higher"] = "lower"
+    noise: float | None = None
+    """Of the row's own kind of work, 0 for what is counted; None: that of the bench."""
 
     def holds(self, noise: float) -> bool | None:
-        """Tell whether the bar is kept, to the noise; None without a value or bar, or in noise."""
+        """Tell whether the bar is kept, to the row's noise or else the bench's `noise`.
+
+        None without a value or bar, or in noise.
+        """
+        noise = noise if self.noise is None else self.noise
         if self.value is None or self.bar is None or noise > MOST_NOISE:
             return None
         if self.better == "higher":
@@ -38,7 +44,10 @@ class Row(NamedTuple):
 
 
 class Result(NamedTuple):
-    """A bench's rows, with the noise of its ratios (A against A, as a fraction)."""
+    """A bench's rows, with the noise of its ratios (A against A, as a fraction).
+
+    Where rows have their own, it is the largest.
+    """
 
     noise: float
     rows: list[Row]
@@ -46,11 +55,23 @@ class Result(NamedTuple):
     """What the bench adds to the environment."""
 
 
+class Ratio(NamedTuple):
+    """One time over another, and how far the other one over itself is from 1."""
+
+    value: float
+    noise: float
+
+
 def seconds(work: Work) -> float:
     """How long a work takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def told(work: Work) -> float:
+    """How long a work says that it took."""
+    return float(work())
 
 
 def in_turn(
@@ -77,6 +98,14 @@ def ratio(
     return quotient(*in_turn((work, peer), rounds, by))
 
 
+def against(
+    work: Work, base: Work, rounds: int = ROUNDS, by: Callable[[Work], float] = seconds
+) -> Ratio:
+    """The time of `work` over that of `base`, which is done twice in a round: over itself, too."""
+    base_s, work_s, again_s = in_turn((base, work, base), rounds, by)
+    return Ratio(quotient(work_s, base_s), abs(quotient(again_s, base_s) - 1))
+
+
 def quotient(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """Median over rounds of one time over another."""
     return median(a / b for a, b in zip(ours, theirs, strict=True))
@@ -94,6 +123,18 @@ def attempt(name: str, work: Callable[[], T]) -> T | None:
     except Exception as error:
         print(f"{name} is not measured: {type(error).__name__}: {error}", file=sys.stderr)
         return None
+
+
+def ratio_row(
+    row_id: str,
+    what: str,
+    bar: float | None,
+    work: Callable[[], Ratio],
+    better: Literal["lower", "higher"] = "lower",
+) -> Row:
+    """The row of a ratio with its noise, empty where it cannot be measured."""
+    value, noise = attempt(row_id, work) or (None, None)
+    return Row(row_id, what, value, "ratio", bar, better, noise)
 
 
 def environment(packages: Sequence[str]) -> dict[str, object]:

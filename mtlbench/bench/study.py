@@ -28,7 +28,8 @@ from mtlbench.study.executors import Ended
 from mtlbench.study.listeners import Listeners
 from mtlbench.study.progress import PlainProgress
 from mtlbench.study.session import Options, drive, open_session
-from mtlbench.study.store import Store, default_url
+from mtlbench.study.storage import default_url
+from mtlbench.study.store import Store
 from mtlbench.training.run import Task
 
 RUNS = 10_000

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -43,11 +44,15 @@ def train(
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="1152x832, on a CPU 288x224.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="16, on a CPU 4.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="16, on a CPU 2.")] = None,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Profile of a few steps, for Perfetto.")
+    ] = None,
 ) -> None:
     """The training loop, its data path and its speed, against the device's limits and peers."""
     pixels = parse_size(size) if size else None
-    _show("train", as_json, device, backbone, output_stride, pixels, batch_size, peers=peers)
+    _show("train", as_json, device, backbone, output_stride, pixels, batch_size,
+          peers=peers, trace=trace)  # fmt: skip
 
 
 def _add(name: str, what: str) -> None:

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -18,7 +19,7 @@ def asked(monkeypatch):
         print("a library's greeting")
         rows = [
             Row("a", "kept", 1.04, "ratio", 1.0),
-            Row("b", "a peer's", None, "ratio", 2.0, "higher"),
+            Row("b", "a peer's", None, "ratio", 2.0, "higher", 0.01),
         ]
         return Result(0.05, rows, {"threads": 3})
 
@@ -35,16 +36,20 @@ def test_json_on_stdout_and_nothing_else(asked, name):
     assert report["environment"]["threads"] == 3
     assert report["environment"]["packages"]["torch"]
     assert report["rows"] == [
-        {"id": "a", "what": "kept", "value": 1.04, "unit": "ratio", "bar": 1.0, "holds": True},
-        {"id": "b", "what": "a peer's", "value": None, "unit": "ratio", "bar": 2.0, "holds": None},
-    ]
+        {"id": "a", "what": "kept", "value": 1.04, "unit": "ratio", "bar": 1.0, "noise": None,
+         "holds": True},
+        {"id": "b", "what": "a peer's", "value": None, "unit": "ratio", "bar": 2.0, "noise": 0.01,
+         "holds": None},
+    ]  # fmt: skip
     assert "greeting" in done.stderr
 
 
 def test_options_of_train_reach_it(asked):
     options = ["--peers", "--backbone", "small", "--size", "64x48", "--batch-size", "3"]
-    CliRunner().invoke(app, ["train", "--device", "cpu", "--output-stride", "8", *options])
-    assert asked == [(("cpu", "small", 8, (64, 48), 3), {"peers": True})]
+    more = ["--device", "cpu", "--output-stride", "8", "--trace", "steps.json"]
+    CliRunner().invoke(app, ["train", *options, *more])
+    keywords = {"peers": True, "trace": Path("steps.json")}
+    assert asked == [(("cpu", "small", 8, (64, 48), 3), keywords)]
 
 
 def test_the_table_says_what_is_not_measured(asked):

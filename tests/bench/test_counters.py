@@ -1,8 +1,18 @@
+import time
+
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from mtlbench.bench.counters import Memory, Operations, host_waits, peak_bytes, saved_bytes
+from mtlbench.bench.counters import (
+    Memory,
+    Operations,
+    host_waits,
+    own_clock,
+    peak_bytes,
+    saved_bytes,
+)
 
 CPU = torch.device("cpu")
 
@@ -18,6 +28,15 @@ def test_views_and_allocations_are_no_kernels():
     assert counted(lambda: x.view(6, 4).t()[1:].unsqueeze(0).expand(3, -1, -1)).kernels == 0
     assert counted(lambda: (torch.empty(3), torch.empty_like(x), x.new_empty(2))).kernels == 0
     assert counted(lambda: (x + 1).mul_(2).sum()).kernels == 3
+
+
+def test_fake_tensors_count_as_real_ones_do():
+    def work():
+        return torch.ones(4, 6).relu() @ torch.ones(6, 4)
+
+    with FakeTensorMode():
+        fake = counted(work)
+    assert fake.kernels == counted(work).kernels == 4
 
 
 def test_the_backward_pass_counts():
@@ -62,6 +81,15 @@ def test_host_waits_are_read_as_they_come():
         assert read() - before == 1
         x[0].item()
         assert read() - before == 2
+
+
+def test_on_a_cpu_waiting_takes_no_time_of_its_own():
+    read = own_clock(CPU)
+    began = read()
+    time.sleep(0.3)
+    assert read() - began < 0.15
+    while read() - began < 0.2:  # work does
+        pass
 
 
 def test_the_peak_is_what_is_alive_at_a_time():

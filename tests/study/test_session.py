@@ -2,7 +2,6 @@
 
 import io
 import math
-from pathlib import Path
 
 import optuna
 import pandas as pd

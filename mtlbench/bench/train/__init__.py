@@ -4,13 +4,15 @@ docs/performance.md says how each row is measured.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from mtlbench.bench.measure import Result, Row
+from mtlbench.bench.measure import Result, Row, attempt
 from mtlbench.bench.train.compiling import compile_rows
+from mtlbench.bench.train.evaluation import evaluation_rows
 from mtlbench.bench.train.gather import gather_rows
 from mtlbench.bench.train.loop import loop_rows
 from mtlbench.bench.train.networks import network_rows
@@ -18,15 +20,19 @@ from mtlbench.bench.train.pipeline import pipeline_rows
 from mtlbench.bench.train.setting import PAPER_SIZE, Metered, Setting, choose_device, stand_in
 from mtlbench.bench.train.speed import speed_rows
 from mtlbench.bench.train.step import step_rows
-from mtlbench.config import ResourcesConfig
-from mtlbench.errors import StudyError
+from mtlbench.bench.train.trace import write_trace
+from mtlbench.config import DataConfig, ResourcesConfig
+from mtlbench.data.adapters import phantom
+from mtlbench.data.prepared import Prepared
+from mtlbench.errors import DataError, StudyError
 from mtlbench.models.backbones import BACKBONES
 
 CPU_SIZE = (288, 224)
-CPU_BATCH, GPU_BATCH = 4, 16
+CPU_BATCH, GPU_BATCH = 2, 16
+CPU_BATCHES, GPU_BATCHES = 9, 63
+"""Batches of stand-in cases; of them 2 and 3 are not trained on where speed is measured."""
 STRIDES = (8, 16, 32)
-EVALUATED = 2
-"""Batches that evaluation is timed on."""
+Parts = dict[str, Callable[[], list[Row]]]
 
 
 def run(
@@ -37,23 +43,32 @@ def run(
     batch_size: int | None = None,
     *,
     peers: bool = False,
+    trace: Path | None = None,
 ) -> Result:
     """Measure; what is not given is the paper's on a GPU, and on a CPU so small that it ends soon.
 
-    With as many threads as a run has by default.
+    With as many threads as a run has by default. A part that fails costs its own rows. `trace` is
+    a file for a few steps of the first network.
 
     Raises:
-        StudyError: there is no such device or network.
+        StudyError: there is no such device or network, it cannot work on such images, or `trace`
+            is in no folder.
     """
+    if trace is not None and not trace.parent.is_dir():
+        raise StudyError(f"--trace must be in a folder that exists, but got {trace}")
     settings = _settings(choose_device(device), backbone, output_stride, size, batch_size)
     first = settings[0]
     torch.set_num_threads(ResourcesConfig().threads)
-    noise, rows = loop_rows(first.device, peers)
-    rows += gather_rows() + compile_rows(first)
-    for setting in settings:
-        rows += _named(setting, _real_rows(setting, peers))
+    parts: Parts = {
+        "loop": partial(loop_rows, first.device, peers),
+        "gather": gather_rows,
+        "compile": partial(compile_rows, first),
+        "steps": partial(_real_rows, settings, peers, trace),
+    }
     if peers:
-        rows += network_rows(first)
+        parts["networks"] = partial(network_rows, first)
+    rows = _measured(parts)
+    noise = max((row.noise for row in rows if row.noise is not None), default=0.0)
     facts = {"device": first.device_name, "threads": torch.get_num_threads()}
     return Result(noise, rows, facts | {"settings": [str(setting) for setting in settings]})
 
@@ -73,19 +88,52 @@ def _settings(
         raise StudyError(f"--output-stride must be one of {STRIDES}, but got {output_stride}")
     names = [backbone] if backbone else ["resnet18", *(["resnet50"] if on_gpu else [])]
     size = size or (PAPER_SIZE if on_gpu else CPU_SIZE)
+    _require_size(size, output_stride)
     batch_size = batch_size or (GPU_BATCH if on_gpu else CPU_BATCH)
     return [Setting(device, name, output_stride, size, batch_size) for name in names]
 
 
-def _real_rows(setting: Setting, peers: bool) -> list[Row]:
-    """Of real steps: speed, parts, and the whole system beside Lightning's."""
-    steps, warm = (60, 20) if setting.on_gpu else (5, 1)
-    cases = setting.batch_size * (steps + EVALUATED)
+def _require_size(size: tuple[int, int], output_stride: int) -> None:
+    """Feature maps need two pixels for batch norm, and the stand-in cases are phantoms."""
+    height, width = size
+    if height <= output_stride:
+        raise StudyError(
+            f"--size must be higher than the output stride of {output_stride}, "
+            f"but got {height}x{width}"
+        )
+    try:
+        phantom.read(Path(), DataConfig(size=size))
+    except DataError as error:
+        raise StudyError(f"--size: {error}") from None
+
+
+def _real_rows(settings: list[Setting], peers: bool, trace: Path | None) -> list[Row]:
+    """Of real steps: speed, parts, evaluation, and the whole system beside Lightning's."""
+    first = settings[0]
+    batches = GPU_BATCHES if first.on_gpu else CPU_BATCHES
     with tempfile.TemporaryDirectory() as scratch:
-        prepared = stand_in(Path(scratch), setting.size, cases)
-        cohort = Metered(prepared, setting.device, setting.batch_size, steps, warm)
-        rows = speed_rows(setting, cohort) + step_rows(setting, cohort)
-        return rows + (pipeline_rows(setting, prepared, cohort) if peers else [])
+        prepared = stand_in(Path(scratch), first.size, batches * first.batch_size)
+        if trace is not None:
+            attempt("trace", partial(write_trace, trace, first, prepared))
+        return [row for setting in settings for row in _rows_of(setting, prepared, peers)]
+
+
+def _rows_of(setting: Setting, prepared: Prepared, peers: bool) -> Iterator[Row]:
+    steps, warm = (60, 20) if setting.on_gpu else (7, 1)
+    cohort = Metered(prepared, setting.device, setting.batch_size, steps, warm)
+    parts: Parts = {
+        "speed": partial(speed_rows, setting, cohort),
+        "step": partial(step_rows, setting, cohort),
+        "evaluation": partial(evaluation_rows, setting, prepared),
+    }
+    if peers:
+        parts["pipeline"] = partial(pipeline_rows, setting, prepared, cohort)
+    return _named(setting, _measured(parts))
+
+
+def _measured(parts: Parts) -> list[Row]:
+    """Their rows; a part that fails costs its own."""
+    return [row for name, part in parts.items() for row in attempt(name, part) or []]
 
 
 def _named(setting: Setting, rows: list[Row]) -> Iterator[Row]:

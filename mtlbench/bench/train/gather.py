@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from mtlbench.bench.measure import Row, Work, attempt, in_turn, quotient
+from mtlbench.bench.measure import Ratio, Row, Work, against, attempt, in_turn, ratio_row
 from mtlbench.bench.train.setting import PAPER_SIZE, Metered, stand_in
 from mtlbench.data.gather import choose_gather
 from mtlbench.data.prepared import Prepared
@@ -59,15 +59,16 @@ class Files(Dataset[Any]):
 def gather_rows() -> list[Row]:
     """How many times as fast ours is; a peer that is not installed leaves its row empty."""
     what = f"batches gathered from the memory map, against {WORKERS} workers of a DataLoader over"
+    whole = "a batch of the cohort, gathered and standardised to float32, an image"
     with tempfile.TemporaryDirectory() as scratch:
         prepared = stand_in(Path(scratch), PAPER_SIZE, CASES)
+        batch_ms = attempt("batch_ms", partial(_batch_ms, prepared))
         rows = [
-            Row(f"gather_{name}", f"{what} {peer}", attempt(
-                f"gather_{name}", partial(_times_as_fast, prepared, make)), "ratio", bar, "higher")
+            ratio_row(f"gather_{name}", f"{what} {peer}", bar,
+                      partial(_times_as_fast, prepared, make), "higher")
             for name, (peer, bar, make) in PEERS.items()
         ]  # fmt: skip
-        whole = "a batch of the cohort, gathered and standardised to float32, an image"
-        return [*rows, Row("batch_ms", whole, _batch_ms(prepared), "ms", None)]
+        return [*rows, Row("batch_ms", whole, batch_ms, "ms", None)]
 
 
 def _batch_ms(prepared: Prepared) -> float:
@@ -80,9 +81,8 @@ def _exhaust(batches: Callable[[], Iterable[object]]) -> None:
     deque(batches(), maxlen=0)
 
 
-def _times_as_fast(prepared: Prepared, make: Callable[[Prepared], Dataset[Any]]) -> float:
-    ours, theirs = in_turn((_gathered(prepared), _loaded(make(prepared))), ROUNDS)
-    return quotient(theirs, ours)
+def _times_as_fast(prepared: Prepared, make: Callable[[Prepared], Dataset[Any]]) -> Ratio:
+    return against(_loaded(make(prepared)), _gathered(prepared), ROUNDS)
 
 
 def _gathered(prepared: Prepared) -> Work:

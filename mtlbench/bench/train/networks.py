@@ -15,12 +15,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtlbench.bench.counters import saved_bytes, stopwatch
-from mtlbench.bench.measure import Row, attempt, in_turn, quotient
+from mtlbench.bench.measure import Ratio, Row, against, attempt
 from mtlbench.bench.train.setting import Setting
 from mtlbench.config import CLASSES
 
-ROUNDS = 3
-CPU_BATCH = 2
+ROUNDS = 7
 K = len(CLASSES)
 
 
@@ -49,49 +48,41 @@ class Pass:
 
 
 class Cost(NamedTuple):
-    """Of a pass: seconds in each round, and of an image MB kept for backward, and GFLOP."""
+    """Of an image's pass: MB kept for backward, and GFLOP."""
 
-    seconds: list[float]
     saved_mb: float
     gflop: float
 
 
 def network_rows(setting: Setting) -> list[Row]:
     """Of each peer: time against ours, memory kept for backward, FLOPs."""
-    if not setting.on_gpu:
-        setting = replace(setting, batch_size=CPU_BATCH)
     return [row for name, peer in PEERS.items() for row in _rows(name, peer, setting)]
 
 
 def _rows(name: str, peer: Peer, setting: Setting) -> list[Row]:
     setting = replace(setting, backbone=peer.backbone, output_stride=peer.output_stride)
     beside = f"{peer.title} against our {setting} (architectures differ)"
-    costs = attempt(name, partial(_costs, setting, peer))
-    time, saved, gflop = None, None, None
-    if costs is not None:
-        ours, theirs = costs
-        time, saved, gflop = quotient(theirs.seconds, ours.seconds), theirs.saved_mb, theirs.gflop
+    time, noise, saved, gflop = None, None, None, None
+    if measured := attempt(name, partial(_costs, setting, peer)):
+        (time, noise), ours, (saved, gflop) = measured
         beside += f"; ours keeps {ours.saved_mb:.1f} MB and takes {ours.gflop:.1f} GFLOP"
     return [
-        Row(f"{name}_time", f"{beside}: times our time", time, "ratio", peer.bar, "higher"),
+        Row(f"{name}_time", f"{beside}: times our time", time, "ratio", peer.bar, "higher", noise),
         Row(f"{name}_saved_mb", "what it keeps for the backward pass, an image", saved, "MB", None),
         Row(f"{name}_gflop", "its forward and backward pass, an image", gflop, "GFLOP", None),
     ]  # fmt: skip
 
 
-def _costs(setting: Setting, peer: Peer) -> tuple[Cost, Cost]:
-    """Of our pass and the peer's."""
-    passes = [_our_pass(setting), _their_pass(setting, peer.build())]
-    times = in_turn(passes, ROUNDS, by=stopwatch(setting.device))
-    ours, theirs = (
-        Cost(
-            own,
-            saved_bytes(each.loss, each.model) / 1e6 / setting.batch_size,
-            _flops(each) / 1e9 / setting.batch_size,
-        )
-        for own, each in zip(times, passes, strict=True)
-    )
-    return ours, theirs
+def _costs(setting: Setting, peer: Peer) -> tuple[Ratio, Cost, Cost]:
+    """The peer's time against ours, our costs and the peer's."""
+    ours, theirs = _our_pass(setting), _their_pass(setting, peer.build())
+    time = against(theirs, ours, ROUNDS, stopwatch(setting.device))
+    return time, _cost(ours, setting.batch_size), _cost(theirs, setting.batch_size)
+
+
+def _cost(work: Pass, cases: int) -> Cost:
+    saved = saved_bytes(work.loss, work.model)
+    return Cost(saved / 1e6 / cases, _flops(work) / 1e9 / cases)
 
 
 def _our_pass(setting: Setting) -> Pass:

@@ -6,6 +6,7 @@ As one would write it: files read and augmented by workers with OpenCV, full-siz
 
 import os
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,15 +15,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from mtlbench.bench.counters import clock
-from mtlbench.bench.measure import Row, attempt, in_turn, quotient
+from mtlbench.bench.measure import Ratio, Row, against, ratio_row, told
 from mtlbench.bench.train.gather import Array, Files, png_files
 from mtlbench.bench.train.loops import fit_quietly
 from mtlbench.bench.train.setting import Metered, Setting
-from mtlbench.bench.train.speed import images_s
+from mtlbench.bench.train.speed import image_s
 from mtlbench.config import IGNORED, AugmentConfig
 from mtlbench.data.prepared import Prepared
 
-ROUNDS = 2
+ROUNDS = 7
 BAR = 2.0
 Item = tuple[Tensor, Tensor, Tensor]
 """Image 1HW (standardised), mask HW and label of a case."""
@@ -71,33 +72,23 @@ def _affine(draw_6: Array, height: int, width: int) -> Array:
 
 def pipeline_rows(setting: Setting, prepared: Prepared, cohort: Metered) -> list[Row]:
     """How many times as fast `train` is with the cohort."""
-    steps, warm = (100, 40) if setting.on_gpu else (6, 2)  # workers read ahead: not to be counted
     workers = (os.cpu_count() or 1) if setting.on_gpu else 2
-
-    def times_as_fast() -> float:
-        cases = Augmented(
-            png_files(prepared),
-            torch.from_numpy(prepared.cases["label"].to_numpy(np.float32)),
-            cohort.mean,
-            cohort.sd,
-        )
-        sampler = RandomSampler(cases, replacement=True, num_samples=steps * setting.batch_size)
-        loader = DataLoader(
-            cases, setting.batch_size, sampler=sampler, num_workers=workers,
-            pin_memory=setting.on_gpu,
-        )  # fmt: skip
-        works = (
-            lambda: 1 / images_s(setting, cohort),
-            lambda: _lightning_s(setting, loader, warm),
-        )
-        ours, theirs = in_turn(works, ROUNDS, by=lambda work: float(work()))
-        return quotient(theirs, ours)
-
     what = f"images a second of train(), against Lightning with {workers} workers over PNG files"
-    return [
-        Row("lightning_system", what, attempt("lightning_system", times_as_fast), "ratio",
-            BAR if setting.on_gpu else None, "higher"),
-    ]  # fmt: skip
+    bar = BAR if setting.on_gpu else None
+    times_as_fast = partial(_times_as_fast, setting, prepared, cohort, workers)
+    return [ratio_row("lightning_system", what, bar, times_as_fast, "higher")]
+
+
+def _times_as_fast(setting: Setting, prepared: Prepared, cohort: Metered, workers: int) -> Ratio:
+    steps, warm = (100, 40) if setting.on_gpu else (6, 2)  # workers read ahead: not to be counted
+    label_N = torch.from_numpy(prepared.cases["label"].to_numpy(np.float32))
+    cases = Augmented(png_files(prepared), label_N, cohort.mean, cohort.sd)
+    sampler = RandomSampler(cases, replacement=True, num_samples=steps * setting.batch_size)
+    loader = DataLoader(
+        cases, setting.batch_size, sampler=sampler, num_workers=workers, pin_memory=setting.on_gpu
+    )
+    theirs = partial(_lightning_s, setting, loader, warm)
+    return against(theirs, partial(image_s, setting, cohort), ROUNDS, told)
 
 
 def _lightning_s(setting: Setting, loader: DataLoader[Item], warm: int) -> float:

@@ -1,6 +1,6 @@
 """How fast a network could train: each operation takes its arithmetic or its traffic.
 
-The network's forward and backward pass is traced on torch's `meta` device, where nothing is
+The network's forward and backward pass is traced on torch's fake tensors, of which nothing is
 computed. An operation takes max(FLOPs / peak, bytes / bandwidth) (Williams et al. 2009); bytes are
 those of its inputs and outputs, once each, batch norm's input twice in training (statistics, then
 values). The step's other parts (data, loss tail, optimiser) are left out, so the limit is a little
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
@@ -23,18 +24,17 @@ from mtlbench.models.network import build_model
 
 ATTAINABLE = (0.8, 0.9)
 """Shares of a data sheet's FLOP/s and bandwidth that large kernels reach."""
+H100 = "NVIDIA H100 80GB HBM3"
+"""The one with SXM; others of that name (PCIe, NVL, parts by MIG) are slower."""
 DATA_SHEETS = {
-    "H200": (989e12, 4.8e12),
-    "H100 PCIe": (756e12, 2.0e12),
-    "H100 NVL": (835e12, 3.9e12),
-    "H100": (989e12, 3.35e12),
-    "A100-SXM4-80GB": (312e12, 2.04e12),
-    "A100 80GB": (312e12, 1.94e12),
-    "A100": (312e12, 1.555e12),
-    "RTX 4090": (165e12, 1.01e12),
-    "RTX 3090": (71e12, 0.936e12),
+    H100: (989e12, 3.35e12),
+    "NVIDIA H200": (989e12, 4.8e12),
+    "NVIDIA A100-SXM4-80GB": (312e12, 2.04e12),
+    "NVIDIA A100-SXM4-40GB": (312e12, 1.555e12),
+    "NVIDIA GeForce RTX 4090": (165e12, 1.01e12),
+    "NVIDIA GeForce RTX 3090": (71e12, 0.936e12),
 }
-"""Part of a GPU's name → FLOP/s of bfloat16 without sparsity, bytes/s; the first match counts."""
+"""A GPU's whole name → FLOP/s of bfloat16 without sparsity, bytes/s."""
 _TWICE = {
     torch.ops.aten.native_batch_norm: 1,
     torch.ops.aten.native_batch_norm_backward: 2,
@@ -97,12 +97,11 @@ def _fused(func: Any, read: list[int], total: int) -> int:
 
 def limit(setting: Setting, peaks: Peaks) -> Limit:
     """The limit of the network's forward and backward pass, both tasks, per image."""
-    with torch.device("meta"):
-        model = build_model(setting.model_config, 0).to(setting.dtype)
+    model = build_model(setting.model_config, 0).to(setting.dtype)
+    with FakeTensorMode(allow_non_fake_inputs=True), _Trace(peaks) as trace:
         image_B1HW = torch.empty(setting.batch_size, 1, *setting.size, dtype=setting.dtype)
-        with _Trace(peaks) as trace:
-            outputs = model(image_B1HW, classify=True, segment=True)
-            torch.autograd.backward(outputs, [torch.empty_like(out) for out in outputs])
+        outputs = model(image_B1HW, classify=True, segment=True)
+        torch.autograd.backward(outputs, [torch.empty_like(out) for out in outputs])
     sums = (trace.flops, trace.eager_s, trace.compiled_s)
     return Limit(*(total / setting.batch_size for total in sums))
 
@@ -110,10 +109,10 @@ def limit(setting: Setting, peaks: Peaks) -> Limit:
 def peaks_of(device: torch.device, dtype: torch.dtype) -> Peaks:
     """From the data sheet where the GPU is known, else measured with numbers of `dtype`."""
     if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-        for part, (flops, bandwidth) in DATA_SHEETS.items():
-            if part in name:
-                return Peaks(flops * ATTAINABLE[0], bandwidth * ATTAINABLE[1], "its data sheet")
+        sheet = DATA_SHEETS.get(torch.cuda.get_device_name(device))
+        if sheet is not None:
+            flops, bandwidth = (peak * part for peak, part in zip(sheet, ATTAINABLE, strict=True))
+            return Peaks(flops, bandwidth, "its data sheet")
     return _measured_peaks(device, dtype)
 
 

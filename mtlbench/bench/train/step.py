@@ -1,25 +1,23 @@
-"""What the parts of a training step take: time, memory, operations; and what evaluation costs.
+"""What the parts of a training step take: time, memory, operations.
 
-B = batch, h w = feature map size.
+S = steps, P = parts.
 """
 
 import time
 from functools import partial
 from itertools import pairwise
-from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtlbench.bench.counters import peak_bytes, saved_bytes, stopwatch
-from mtlbench.bench.measure import Row, attempt, in_turn, quotient
+from mtlbench.bench.counters import peak_bytes, saved_bytes
+from mtlbench.bench.measure import Row, attempt
 from mtlbench.bench.train.loop import kernels, waits
 from mtlbench.bench.train.setting import Metered, Setting
-from mtlbench.training.evaluate import evaluate
 from mtlbench.training.loop import take_step
 
-ROUNDS = 5
 PARTS = {
     "data": "gathering and standardising",
     "augmentation": "augmenting",
@@ -34,23 +32,21 @@ DATA_SHARE = 5.0
 
 def step_rows(setting: Setting, cohort: Metered) -> list[Row]:
     """Each part's milliseconds, and bytes, operations and host waits."""
-    parts = attempt("step", partial(part_times, setting, cohort)) or dict.fromkeys(PARTS)
+    parts = attempt("part_times", partial(part_times, setting, cohort)) or dict.fromkeys(PARTS)
     peak, saved = attempt("memory", partial(megabytes, setting)) or (None, None)
     return [
         *_part_rows(parts, setting.on_gpu),
-        Row("evaluate_forward", "evaluation of a case, against its forward pass alone",
-            attempt("evaluate_forward", partial(_evaluation, setting, cohort)), "ratio", None),
         Row("peak_mb", "most memory that a step holds at a time, an image", peak, "MB", None),
         Row("saved_mb", "what is kept for the backward pass, an image", saved, "MB", None),
         Row("step_ops", "operations of a step, data and augmentation included",
             attempt("step_ops", partial(kernels, setting, cohort)), "count", None),
         Row("step_syncs", "host waits of such a step",
-            attempt("step_syncs", partial(waits, setting, cohort)), "count", 0.0),
+            attempt("step_syncs", partial(waits, setting, cohort)), "count", 0.0, noise=0.0),
     ]  # fmt: skip
 
 
 def part_times(setting: Setting, cohort: Metered) -> dict[str, float | None]:
-    """Seconds of each part of a step, the median over the steps of an epoch.
+    """Seconds of each part of a step, the median over the steps of an epoch but the first.
 
     Augmentation is what an augmented batch takes beyond one that is not.
     """
@@ -58,9 +54,8 @@ def part_times(setting: Setting, cohort: Metered) -> dict[str, float | None]:
     optimizer = setting.optimizer(model)
     plain = cohort.eval_batches(cohort.split["train"], setting.batch_size)
     augmented = iter(cohort)
-    steps = []
+    marks = Marks(setting.device)
     for _ in range(len(cohort)):
-        marks = _Marks(setting.device)
         next(plain)
         marks.set()
         batch = next(augmented)
@@ -74,8 +69,8 @@ def part_times(setting: Setting, cohort: Metered) -> dict[str, float | None]:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         marks.set()
-        steps.append(marks.between_s())
-    data, made, *rest = (median(part) for part in zip(*steps[1:], strict=True))
+    part_SP = np.reshape(marks.between_s(), (len(cohort), len(PARTS)))
+    data, made, *rest = np.median(part_SP[1:], axis=0).tolist()
     return dict(zip(PARTS, (data, max(made - data, 0.0), *rest), strict=True))
 
 
@@ -92,25 +87,28 @@ class _Given(nn.Module):
         return self._outputs
 
 
-class _Marks:
-    """Points in time on the device; the first is now."""
+class Marks:
+    """Points in time on the device, the first is now; nothing waits for it before they are read."""
 
     def __init__(self, device: torch.device) -> None:
-        self._cuda = device.type == "cuda"
+        """By CUDA events, on a CPU by the clock."""
+        self._device = device
         self._marks: list[Any] = []
         self.set()
 
     def set(self) -> None:
+        """Another one, once what was asked so far is done."""
         mark: Any = time.perf_counter()
-        if self._cuda:
+        if self._device.type == "cuda":
             mark = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-            mark.record()
+            mark.record(torch.cuda.current_stream(self._device))
         self._marks.append(mark)
 
     def between_s(self) -> list[float]:
-        if not self._cuda:
+        """Seconds from each to the next."""
+        if self._device.type != "cuda":
             return [after - before for before, after in pairwise(self._marks)]
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(self._device)
         return [before.elapsed_time(after) / 1e3 for before, after in pairwise(self._marks)]
 
 
@@ -137,18 +135,3 @@ def megabytes(setting: Setting) -> tuple[float, float]:
     peak = peak_bytes(step, setting.device)
     saved = saved_bytes(lambda: tasks.losses(model, batch, tasks.counts(batch)), model)
     return peak / 1e6 / setting.batch_size, saved / 1e6 / setting.batch_size
-
-
-def _evaluation(setting: Setting, cohort: Metered) -> float:
-    """On the cases for validation."""
-    model, tasks, case_N = setting.model(), setting.tasks(), cohort.split["val"]
-    batches = list(cohort.eval_batches(case_N, setting.batch_size))
-
-    @torch.inference_mode()
-    def forward() -> None:
-        model.eval()
-        for batch in batches:
-            tasks.forward(model, batch)
-
-    works = (lambda: evaluate(model, cohort, case_N, tasks, setting.batch_size)), forward
-    return quotient(*in_turn(works, ROUNDS, by=stopwatch(setting.device)))

@@ -50,3 +50,4 @@ def test_a_peer_that_is_missing_leaves_its_row_empty(small, monkeypatch, capsys)
     assert "gather_b2nd is not measured: ModuleNotFoundError" in capsys.readouterr().err
     pytest.importorskip("cv2")
     assert rows["gather_png"].value > 0
+    assert rows["gather_png"].noise > 0

@@ -24,11 +24,12 @@ def test_what_a_peer_costs(quick, monkeypatch, setting):
     # forward and weight gradient: the image needs none
     assert rows["peer_gflop"].value == pytest.approx(2 * (2 * 5 * pixels) / 1e9)
     image, log_softmax, target = 4 * pixels, 4 * 5 * pixels, 8 * pixels
-    total_weight = 4 / networks.CPU_BATCH
+    total_weight = 4 / setting.batch_size
     assert rows["peer_saved_mb"].value * 1e6 == pytest.approx(
         image + log_softmax + target + total_weight
     )
     assert rows["peer_time"].value > 0
+    assert rows["peer_time"].noise >= 0
     assert rows["peer_time"].bar == 2.0
     assert "architectures differ" in rows["peer_time"].what
 

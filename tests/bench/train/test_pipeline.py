@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from mtlbench.bench.train import pipeline
 from mtlbench.bench.train.gather import png_files
 from mtlbench.bench.train.pipeline import Augmented, pipeline_rows
 
@@ -36,9 +37,10 @@ def test_a_flip_and_a_shift_move_image_and_mask_alike(monkeypatch, prepared, cas
     assert np.array_equal(mask_HW.numpy()[:, 1:], expected_HW[:, 1:])
 
 
-def test_ours_and_lightnings_speed_are_compared(setting, prepared, cohort):
+def test_ours_and_lightnings_speed_are_compared(setting, prepared, cohort, monkeypatch):
     for package in ("cv2", "lightning"):
         pytest.importorskip(package)
+    monkeypatch.setattr(pipeline, "ROUNDS", 1)
     (row,) = pipeline_rows(setting, prepared, cohort)
     assert row.value > 0
     assert row.bar is None

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtlbench.bench.train import roofline
@@ -14,7 +15,7 @@ H100 = Peaks(790e12, 3.0e12, "")
 
 
 def traced(work, flops=math.inf, bandwidth=math.inf):
-    with torch.device("meta"), roofline._Trace(Peaks(flops, bandwidth, "")) as trace:
+    with FakeTensorMode(), roofline._Trace(Peaks(flops, bandwidth, "")) as trace:
         work()
     return trace
 
@@ -83,7 +84,7 @@ def test_on_an_h100_at_the_papers_size(backbone, gflop, eager, compiled):
     ("name", "flops", "bandwidth"),
     [
         ("NVIDIA H100 80GB HBM3", 791e12, 3.0e12),
-        ("NVIDIA H100 PCIe", 605e12, 1.8e12),
+        ("NVIDIA H200", 791e12, 4.3e12),
         ("NVIDIA A100-SXM4-80GB", 250e12, 1.84e12),
         ("NVIDIA A100-SXM4-40GB", 250e12, 1.4e12),
     ],
@@ -93,6 +94,18 @@ def test_known_gpus(monkeypatch, name, flops, bandwidth):
     peaks = peaks_of(torch.device("cuda"), torch.bfloat16)
     assert peaks.flops == pytest.approx(flops, rel=0.01)
     assert peaks.bandwidth == pytest.approx(bandwidth, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["NVIDIA H100 PCIe", "NVIDIA H100 NVL", "NVIDIA GH200 480GB",
+     "NVIDIA H100 80GB HBM3 MIG 1g.10gb"],
+)  # fmt: skip
+def test_gpus_of_similar_names_are_measured(monkeypatch, name):
+    measured = Peaks(1.0, 2.0, "measured")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
+    monkeypatch.setattr(roofline, "_measured_peaks", lambda device, dtype: measured)
+    assert peaks_of(torch.device("cuda"), torch.bfloat16) == measured
 
 
 def test_others_are_measured():

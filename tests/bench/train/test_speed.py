@@ -6,16 +6,29 @@ import torch
 from mtlbench.bench.train import speed
 from mtlbench.bench.train.roofline import Limit, Peaks
 from mtlbench.bench.train.setting import Setting
-from mtlbench.bench.train.speed import images_s, speed_rows
+from mtlbench.bench.train.speed import cost_of_repeating, image_s, speed_rows
 
 GPU = torch.device("cuda")
 
 
-def test_images_a_second_are_those_of_the_loop(setting, cohort):
+def test_seconds_of_an_image_are_those_of_the_loop(setting, cohort):
     began = time.perf_counter()
-    rate = images_s(setting, cohort)
+    seconds = image_s(setting, cohort)
     whole_s = time.perf_counter() - began
-    assert rate > (len(cohort) - 1) * setting.batch_size / whole_s
+    assert 0 < seconds < whole_s / ((len(cohort) - 2) * setting.batch_size)
+
+
+def test_repeating_is_measured_in_turn_with_not_repeating(monkeypatch, setting, cohort):
+    asked = []
+
+    def step(setting, cohort, *, repeat):
+        asked.append(repeat)
+        return 3.0 if repeat else 2.0
+
+    monkeypatch.setattr(speed, "image_s", step)
+    assert cost_of_repeating(setting, cohort) == (1.5, 0.0)
+    assert asked == [False, True, False] * (1 + speed.ROUNDS)
+    assert speed.ROUNDS >= 7
 
 
 def test_parts_of_the_limit(monkeypatch, setting, cohort):
@@ -42,7 +55,8 @@ def test_on_a_cpu_nothing_is_compiled_and_no_bar_applies(setting, cohort):
         ("NVIDIA H100 80GB HBM3", "resnet50", 16, 245),
         ("NVIDIA H100 80GB HBM3", "resnet50", 8, None),
         ("NVIDIA H100 80GB HBM3", "resnet34", 16, None),
-        ("NVIDIA A100-SXM4-80GB", "resnet18", 16, None),
+        ("NVIDIA H100 PCIe", "resnet18", 16, None),
+        ("NVIDIA GH200 480GB", "resnet18", 16, None),
     ],
 )
 def test_bars_are_of_an_h100_in_the_papers_setting(monkeypatch, name, backbone, batch, bar):
@@ -54,7 +68,7 @@ def test_a_speed_that_fails_leaves_its_rows_empty(monkeypatch, setting, cohort, 
     def crash(*arguments, **options):
         raise RuntimeError("no compiler")
 
-    monkeypatch.setattr(speed, "images_s", crash)
+    monkeypatch.setattr(speed, "image_s", crash)
     rows = {row.id: row.value for row in speed_rows(setting, cohort)}
     assert set(rows.values()) == {None}
     assert "speed_eager is not measured: RuntimeError: no compiler" in capsys.readouterr().err

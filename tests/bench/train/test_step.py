@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mtlbench.bench.train import step
-from mtlbench.bench.train.step import PARTS, megabytes, part_times, step_rows
+from mtlbench.bench.train.step import PARTS, Marks, megabytes, part_times, step_rows
 
 
 def test_the_parts_add_up_to_the_steps(setting, cohort):
@@ -35,6 +35,31 @@ def test_each_time_is_of_its_part(setting, cohort, monkeypatch):
     assert max(parts[name] for name in ("data", "augmentation", "tail")) < 0.2
 
 
+def test_on_a_gpu_nothing_waits_until_all_marks_are_set(monkeypatch):
+    done = []
+
+    class Event:
+        def __init__(self, enable_timing):
+            assert enable_timing
+
+        def record(self, stream):
+            done.append(stream)
+            self.ms = 100.0 * len(done) ** 2
+
+        def elapsed_time(self, other):
+            assert done[-1] == "waited"
+            return other.ms - self.ms
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: device.index)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: done.append("waited"))
+    marks = Marks(torch.device("cuda:3"))
+    marks.set()
+    marks.set()
+    assert marks.between_s() == pytest.approx([0.3, 0.5])
+    assert done == [3, 3, 3, "waited"]
+
+
 def test_the_peak_holds_what_is_saved_and_the_gradients(setting):
     peak, saved = megabytes(setting)
     weights = sum(p.numel() for p in setting.model().parameters()) * 4 / 1e6
@@ -52,7 +77,6 @@ def test_a_part_that_fails_leaves_its_rows_empty(setting, cohort, monkeypatch, c
     empty = {key for key, value in values.items() if value is None}
     assert empty == {f"{name}_ms" for name in PARTS} | {"data_share", "peak_mb", "saved_mb"}
     assert values["step_syncs"] == 0
-    assert values["evaluate_forward"] > 0
     assert "memory is not measured: OutOfMemoryError: too much" in capsys.readouterr().err
 
 
