@@ -18,6 +18,7 @@ from mtlbench.bench.measure import Result, Row, noise_of, ratio
 from mtlbench.config import CLASSES, IGNORED, LossConfig, ResourcesConfig
 from mtlbench.data.resident import Batch
 from mtlbench.training.losses import SegmentationLoss, pixel_weight, segmentation_loss
+from mtlbench.training.provenance import device_name
 
 K = len(CLASSES)
 PAPER, SMALL = (1152, 832), (288, 208)
@@ -66,7 +67,7 @@ def run() -> Result:
                   cosine(stride, example(PAPER, 4, device, seed=1)), "cosine", 0.999, "higher")
               for stride in pooled),
         ],
-        {"device": str(device), "threads": torch.get_num_threads()},
+        {"device": device_name(device), "threads": torch.get_num_threads()},
     )  # fmt: skip
 
 

@@ -45,6 +45,10 @@ def train(
         str | None, typer.Option(metavar="HxW", help="1152x832, on a CPU 288x224.")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="16, on a CPU 2.")] = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this one (repeatable), such as speed."),
+    ] = None,
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Profile of a few steps, for Perfetto.")
     ] = None,
@@ -52,7 +56,7 @@ def train(
     """The training loop, its data path and its speed, against the device's limits and peers."""
     pixels = parse_size(size) if size else None
     _show("train", as_json, device, backbone, output_stride, pixels, batch_size,
-          peers=peers, trace=trace)  # fmt: skip
+          only=part or (), peers=peers, trace=trace)  # fmt: skip
 
 
 def _add(name: str, what: str) -> None:

@@ -4,8 +4,11 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -15,14 +18,11 @@ from mtlbench.errors import StudyError
 from mtlbench.records import digest, read_json, write_json
 from mtlbench.training.provenance import device_name
 
-SAVED = 0.25
-"""Of a step: by memory traffic, fusing makes it 1.26 to 1.36 times as fast on an H100."""
-COMPILE_S = 50.0
-"""Of a run where three seeds share the code: a ResNet takes 130 s anew (pytorch#111182), 10 s from
-the cache."""
-SHORT_S = 0.015
-"""Below it a step waits for the host, which launches its kernels one by one: a ResNet-50's took 13
-to 14 ms on a V100 for any batch of 1 to 16 images. CUDA graphs launch them as one."""
+SAVED = 0.30
+"""Of a step: fused, and launched as one CUDA graph."""
+COMPILE_S = 25.0
+"""Of a run where three seeds share the code: a ResNet takes 25 to 45 s anew, 10 s from the cache.
+"""
 
 
 FOLDER = "TORCHINDUCTOR_CACHE_DIR"
@@ -72,7 +72,7 @@ def choose_mode(
     )
     if saved_s <= COMPILE_S:
         return Choice("off", why)
-    return Choice("reduce-overhead" if parts == 1 and seconds < SHORT_S else "default", why)
+    return Choice("reduce-overhead" if parts == 1 else "default", why)
 
 
 def compiled(net: nn.Module, mode: str) -> nn.Module:
@@ -131,3 +131,11 @@ def use_folder(folder: Path) -> None:
 def has_compiler() -> bool:
     """Whether torch finds what it compiles with for a GPU."""
     return find_spec("triton") is not None and any(map(shutil.which, ("cc", "gcc", "clang")))
+
+
+@cache
+def kernels_of(device: torch.device) -> ModuleType | None:
+    """`training/kernels.py` where the device takes it: CUDA, with what compiles it."""
+    if device.type != "cuda" or not has_compiler():
+        return None
+    return import_module("mtlbench.training.kernels")

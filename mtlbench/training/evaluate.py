@@ -19,6 +19,7 @@ from mtlbench import metrics
 from mtlbench.config import CLASSES
 from mtlbench.data.resident import Batch, Cases, Cohort
 from mtlbench.models.network import JointNet
+from mtlbench.training.compiling import kernels_of
 from mtlbench.training.losses import classification_loss
 from mtlbench.training.tail import ROWS, one_hot, upsampled
 from mtlbench.training.tasks import Tasks
@@ -118,6 +119,9 @@ def predict_classes(seg_BKhw: Tensor, height: int, width: int) -> Tensor:
 
 def most_likely(logit_BKHW: Tensor) -> Tensor:
     """The class of the largest logit, the first of several, uint8 BHW; as `argmax`, but faster."""
+    if kernels := kernels_of(logit_BKHW.device):
+        class_BHW: Tensor = kernels.most_likely(logit_BKHW)
+        return class_BHW
     classes = logit_BKHW.shape[1]
     below_K11 = torch.arange(classes - 1, -1, -1, device=logit_BKHW.device)[:, None, None]
     largest_BKHW = (logit_BKHW - logit_BKHW.amax(dim=1, keepdim=True)).eq_(0)
@@ -127,8 +131,11 @@ def most_likely(logit_BKHW: Tensor) -> Tensor:
 def count_pixels(class_BHW: Tensor, batch: Batch) -> Tensor:
     """Pixels by case, true class and predicted class, BKK; ignored and mask-less ones left out.
 
-    Counted as float32 products of ones, exact below 2^24 pixels of a band.
+    On a CPU counted as float32 products of ones, exact below 2^24 pixels of a band.
     """
+    if kernels := kernels_of(class_BHW.device):
+        joint_BKK: Tensor = kernels.joint_counts(batch.mask_BHW, class_BHW, K)
+        return joint_BKK * batch.has_mask_B[:, None, None]
     pixels_BKK = torch.zeros(len(class_BHW), K, K, dtype=torch.int64, device=class_BHW.device)
     bands = (torch.split(map_BHW, ROWS, dim=1) for map_BHW in (batch.mask_BHW, class_BHW))
     for true_BRW, pred_BRW in zip(*bands, strict=True):

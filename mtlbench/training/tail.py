@@ -20,9 +20,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mtlbench.config import IGNORED
+from mtlbench.training.compiling import kernels_of
 
-ROWS = 64
-"""Of pixels in a band; with a stride as many values, of more rows."""
+ROWS, CUDA_ROWS = 64, 192
+"""Of pixels in a band; with a stride as many values, of more rows. A CPU's cache holds few."""
 
 
 class Band(NamedTuple):
@@ -42,6 +43,7 @@ class Upsampling:
     def __init__(self, logit_BKhw: Tensor, size: tuple[int, int], stride: int = 1) -> None:
         """For logits of this shape, type and device."""
         self._h, self._height, self._stride = logit_BKhw.shape[-2], size[0], stride
+        self._rows = CUDA_ROWS if logit_BKhw.device.type == "cuda" else ROWS
         self._down_hH, self._across_wW = (
             _matrix(n, full, stride, logit_BKhw.dtype, logit_BKhw.device)
             for n, full in zip(logit_BKhw.shape[-2:], size, strict=True)
@@ -49,7 +51,7 @@ class Upsampling:
 
     def bands(self) -> Iterator[Band]:
         """All of them, from the top."""
-        step, end = ROWS * self._stride, self._down_hH.shape[1]
+        step, end = self._rows * self._stride, self._down_hH.shape[1]
         for top in range(0, end, step):
             bottom = min(top + step, end)
             last = min(bottom * self._stride, self._height) - 1
@@ -122,14 +124,13 @@ class _CrossEntropy(torch.autograd.Function):
         upsampling = Upsampling(logit_BKhw, (height, width), stride)
         differentiate = ctx.needs_input_grad[0]
         gradient_BKhw = torch.zeros_like(logit_BKhw) if differentiate else None
-        losses = []
+        weight_BK, losses = weight_BK.to(logit_BKhw), []
         for band in upsampling.bands():
-            target_BKRW = _target(mask_BHW, weight_BK.to(logit_BKhw), band, stride)
-            log_p_BKRW = upsampling.up(logit_BKhw, band).log_softmax(dim=1)
-            losses.append(-(target_BKRW * log_p_BKRW).sum())
+            value_BKRW = upsampling.up(logit_BKhw, band)
+            mask_BRW = mask_BHW[:, band.rows.start * stride : band.rows.stop * stride]
+            loss, gradient_BKRW = _loss(value_BKRW, mask_BRW, weight_BK, stride, differentiate)
+            losses.append(loss)
             if gradient_BKhw is not None:
-                weight_B1RW = target_BKRW.sum(dim=1, keepdim=True)
-                gradient_BKRW = log_p_BKRW.exp_().mul_(weight_B1RW).sub_(target_BKRW)
                 gradient_BKhw[:, :, band.source] += upsampling.adjoint(gradient_BKRW, band)
         if gradient_BKhw is not None:
             ctx.save_for_backward(gradient_BKhw)
@@ -142,10 +143,26 @@ class _CrossEntropy(torch.autograd.Function):
         return gradient * gradient_BKhw, None, None, None
 
 
-def _target(mask_BHW: Tensor, weight_BK: Tensor, band: Band, stride: int) -> Tensor:
+def _loss(
+    value_BKRW: Tensor, mask_BRW: Tensor, weight_BK: Tensor, stride: int, differentiate: bool
+) -> tuple[Tensor, Tensor]:
+    """Of a band, and its gradient with respect to the values, of which it takes the place."""
+    kernels = kernels_of(value_BKRW.device)
+    if kernels and stride == 1 and value_BKRW.dtype == torch.float32:
+        loss = kernels.cross_entropy_(value_BKRW, mask_BRW, weight_BK, differentiate)
+        return loss, value_BKRW
+    target_BKRW = _target(mask_BRW, weight_BK, stride)
+    log_p_BKRW = value_BKRW.log_softmax(dim=1)
+    loss = -(target_BKRW * log_p_BKRW).sum()
+    if not differentiate:
+        return loss, log_p_BKRW
+    weight_B1RW = target_BKRW.sum(dim=1, keepdim=True)
+    return loss, log_p_BKRW.exp_().mul_(weight_B1RW).sub_(target_BKRW)
+
+
+def _target(mask_BRW: Tensor, weight_BK: Tensor, stride: int) -> Tensor:
     """The weight with which each class counts at each place of a band, BKRW."""
-    rows = slice(band.rows.start * stride, band.rows.stop * stride)
-    mask_BRW, classes = mask_BHW[:, rows], weight_BK.shape[1]
+    classes = weight_BK.shape[1]
     pixels_BKRW = (
         one_hot(mask_BRW, classes) if stride == 1 else square_sums(mask_BRW, classes, stride)
     )
@@ -164,6 +181,9 @@ def square_sums(mask_BRW: Tensor, classes: int, stride: int) -> Tensor:
 
 def pixel_counts(mask_BHW: Tensor, classes: int) -> Tensor:
     """Pixels of each class in each mask, BK."""
+    if kernels := kernels_of(mask_BHW.device):
+        joint_BKK: Tensor = kernels.joint_counts(mask_BHW, mask_BHW, classes)
+        return joint_BKK.diagonal(dim1=1, dim2=2)
     count_BK = mask_BHW.new_zeros(len(mask_BHW), classes, dtype=torch.int64)
     for mask_BRW in torch.split(mask_BHW, 8 * ROWS, dim=1):
         words_BKrw = _column_sums(mask_BRW, classes, 2 * ROWS, torch.int64)

@@ -4,7 +4,7 @@ docs/performance.md says how each row is measured.
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -29,9 +29,12 @@ from mtlbench.models.backbones import BACKBONES
 
 CPU_SIZE = (288, 224)
 CPU_BATCH, GPU_BATCH = 2, 16
-CPU_BATCHES, GPU_BATCHES = 9, 63
-"""Batches of stand-in cases; of them 2 and 3 are not trained on where speed is measured."""
+CPU_BATCHES, GPU_BATCHES = 9, 36
+"""Batches of stand-in cases; of them 2 and 4 are not trained on where speed is measured."""
 STRIDES = (8, 16, 32)
+WHOLE = ("loop", "gather", "compile", "networks")
+OF_A_NETWORK = ("speed", "step", "evaluation", "system")
+"""Parts of the bench; `networks` and `system` with `peers` alone."""
 Parts = dict[str, Callable[[], list[Row]]]
 
 
@@ -42,18 +45,23 @@ def run(
     size: tuple[int, int] | None = None,
     batch_size: int | None = None,
     *,
+    only: Collection[str] = (),
     peers: bool = False,
     trace: Path | None = None,
 ) -> Result:
     """Measure; what is not given is the paper's on a GPU, and on a CPU so small that it ends soon.
 
-    With as many threads as a run has by default. A part that fails costs its own rows. `trace` is
-    a file for a few steps of the first network.
+    With as many threads as a run has by default. A part that fails costs its own rows. `only` names
+    the parts that are wanted (none: all); `trace` is a file for a few steps of the first network.
 
     Raises:
-        StudyError: there is no such device or network, it cannot work on such images, or `trace`
-            is in no folder.
+        StudyError: there is no such device, network or part, the network cannot work on such
+            images, or `trace` is in no folder.
     """
+    wanted = set(only) or {*WHOLE, *OF_A_NETWORK}
+    if unknown := wanted - {*WHOLE, *OF_A_NETWORK}:
+        known = ", ".join((*WHOLE, *OF_A_NETWORK))
+        raise StudyError(f"--part must be one of {known}, but got {min(unknown)!r}")
     if trace is not None and not trace.parent.is_dir():
         raise StudyError(f"--trace must be in a folder that exists, but got {trace}")
     settings = _settings(choose_device(device), backbone, output_stride, size, batch_size)
@@ -63,11 +71,12 @@ def run(
         "loop": partial(loop_rows, first.device, peers),
         "gather": gather_rows,
         "compile": partial(compile_rows, first),
-        "steps": partial(_real_rows, settings, peers, trace),
+        "networks": partial(network_rows, first),
     }
-    if peers:
-        parts["networks"] = partial(network_rows, first)
-    rows = _measured(parts)
+    wanted -= set() if peers else {"networks", "system"}
+    rows = _measured({name: part for name, part in parts.items() if name in wanted})
+    if trace is not None or wanted & set(OF_A_NETWORK):
+        rows += _real_rows(settings, wanted, trace)
     noise = max((row.noise for row in rows if row.noise is not None), default=0.0)
     facts = {"device": first.device_name, "threads": torch.get_num_threads()}
     return Result(noise, rows, facts | {"settings": [str(setting) for setting in settings]})
@@ -107,7 +116,7 @@ def _require_size(size: tuple[int, int], output_stride: int) -> None:
         raise StudyError(f"--size: {error}") from None
 
 
-def _real_rows(settings: list[Setting], peers: bool, trace: Path | None) -> list[Row]:
+def _real_rows(settings: list[Setting], wanted: set[str], trace: Path | None) -> list[Row]:
     """Of real steps: speed, parts, evaluation, and the whole system beside Lightning's."""
     first = settings[0]
     batches = GPU_BATCHES if first.on_gpu else CPU_BATCHES
@@ -115,20 +124,20 @@ def _real_rows(settings: list[Setting], peers: bool, trace: Path | None) -> list
         prepared = stand_in(Path(scratch), first.size, batches * first.batch_size)
         if trace is not None:
             attempt("trace", partial(write_trace, trace, first, prepared))
-        return [row for setting in settings for row in _rows_of(setting, prepared, peers)]
+        return [row for setting in settings for row in _rows_of(setting, prepared, wanted)]
 
 
-def _rows_of(setting: Setting, prepared: Prepared, peers: bool) -> Iterator[Row]:
-    steps, warm = (60, 20) if setting.on_gpu else (7, 1)
+def _rows_of(setting: Setting, prepared: Prepared, wanted: set[str]) -> Iterator[Row]:
+    steps, warm = (32, 12) if setting.on_gpu else (7, 1)
     cohort = Metered(prepared, setting.device, setting.batch_size, steps, warm)
     parts: Parts = {
         "speed": partial(speed_rows, setting, cohort),
         "step": partial(step_rows, setting, cohort),
         "evaluation": partial(evaluation_rows, setting, prepared),
+        "system": partial(pipeline_rows, setting, prepared, cohort),
     }
-    if peers:
-        parts["pipeline"] = partial(pipeline_rows, setting, prepared, cohort)
-    return _named(setting, _measured(parts))
+    chosen = {name: part for name, part in parts.items() if name in wanted}
+    return _named(setting, _measured(chosen))
 
 
 def _measured(parts: Parts) -> list[Row]:

@@ -28,7 +28,6 @@ from mtlbench.training.state import Row as Epoch
 from mtlbench.training.strategies import Stage
 from mtlbench.training.validation import SHARE
 
-ROUNDS = 7
 EPOCHS = 8
 SPLITS = ("val", "test")
 
@@ -104,7 +103,7 @@ def _against_forward(setting: Setting, cohort: Cohort, model: JointNet, work: Wo
         for batch in batches:
             tasks.forward(model, batch)
 
-    return against(work, forward, ROUNDS, stopwatch(setting.device))
+    return against(work, forward, setting.rounds, stopwatch(setting.device))
 
 
 def _evaluated(cohort: Cohort) -> Cases:

@@ -7,6 +7,7 @@ Ours is the cohort's gather from the memory map, alone: integers, as the peers' 
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -134,9 +135,11 @@ def _files(
     prepared: Prepared, ending: str, write: Callable[[str, Array], object],
     read: Callable[[str], Array],
 ) -> Files:  # fmt: skip
-    for index, pair in enumerate(zip(prepared.images, prepared.masks, strict=True)):
-        for kind, array in zip(("image", "mask"), pair, strict=True):
-            write(str(prepared.root / f"{kind}{index}{ending}"), array)
+    arrays = {"image": prepared.images, "mask": prepared.masks}
+    with ThreadPoolExecutor() as pool:
+        for kind, array_NHW in arrays.items():
+            names = [str(prepared.root / f"{kind}{i}{ending}") for i in range(len(array_NHW))]
+            deque(pool.map(write, names, array_NHW), maxlen=0)
     return Files(prepared.root, ending, read, len(prepared.images))
 
 

@@ -19,7 +19,6 @@ from mtlbench.bench.measure import Ratio, Row, against, attempt
 from mtlbench.bench.train.setting import Setting
 from mtlbench.config import CLASSES
 
-ROUNDS = 7
 K = len(CLASSES)
 
 
@@ -76,7 +75,7 @@ def _rows(name: str, peer: Peer, setting: Setting) -> list[Row]:
 def _costs(setting: Setting, peer: Peer) -> tuple[Ratio, Cost, Cost]:
     """The peer's time against ours, our costs and the peer's."""
     ours, theirs = _our_pass(setting), _their_pass(setting, peer.build())
-    time = against(theirs, ours, ROUNDS, stopwatch(setting.device))
+    time = against(theirs, ours, setting.rounds, stopwatch(setting.device))
     return time, _cost(ours, setting.batch_size), _cost(theirs, setting.batch_size)
 
 

@@ -14,10 +14,9 @@ from mtlbench.bench.train.roofline import H100, Limit, Peaks, limit, peaks_of
 from mtlbench.bench.train.setting import PAPER_SIZE, Metered, Setting
 from mtlbench.training.repeatable import repeatable
 
-MODES = {"eager": "off", "compiled": "default", "graphs": "reduce-overhead"}
+MODES = {"eager": "off", "graphs": "reduce-overhead"}
 H100_IMAGES_S = {"resnet18": 880.0, "resnet50": 245.0}
 """60 % of the compiled limit at the paper's size, stride 32, batch 16; the aim is 75 %."""
-ROUNDS = 7
 _LIMITS = ("limit_eager", "limit_compiled", "mfu")
 
 
@@ -25,7 +24,7 @@ def speed_rows(setting: Setting, cohort: Metered) -> list[Row]:
     """Images a second, compiled too on a GPU, and their part of the limit."""
     modes = MODES if setting.on_gpu else {"eager": "off"}
     seconds = {
-        name: attempt(f"speed_{name}", partial(image_s, setting, cohort, mode))
+        name: attempt(f"speed_{name}", partial(_anew, setting, cohort, mode))
         for name, mode in modes.items()
     }
     found = {name: 1 / image for name, image in seconds.items() if image}
@@ -46,9 +45,12 @@ def image_s(setting: Setting, cohort: Metered, mode: str = "off", *, repeat: boo
     """Of an image, in seconds of `train`; `repeat`: a GPU repeats its bits, as by default."""
     cohort.read = clock(setting.device)
     with repeatable(setting.device, repeat):
-        step_s = our_loop(setting, cohort, mode)
-    torch.compiler.reset()  # what was compiled holds memory
-    return step_s / setting.batch_size
+        return our_loop(setting, cohort, mode) / setting.batch_size
+
+
+def _anew(setting: Setting, cohort: Metered, mode: str) -> float:
+    torch.compiler.reset()  # what was compiled before holds memory
+    return image_s(setting, cohort, mode)
 
 
 def _repeating(setting: Setting, cohort: Metered) -> Row:
@@ -61,7 +63,7 @@ def _repeating(setting: Setting, cohort: Metered) -> Row:
 def cost_of_repeating(setting: Setting, cohort: Metered) -> Ratio:
     """Of the time of an eager step."""
     repeating, free = (partial(image_s, setting, cohort, repeat=repeat) for repeat in (True, False))
-    return against(repeating, free, ROUNDS, told)
+    return against(repeating, free, setting.rounds, told)
 
 
 def _bar(setting: Setting) -> float | None:

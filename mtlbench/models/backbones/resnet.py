@@ -10,6 +10,7 @@ from mtlbench.config import ModelConfig
 from mtlbench.errors import StudyError
 from mtlbench.models.backbones.base import Backbone, set_output_stride
 from mtlbench.models.backbones.pretrained import load_weights
+from mtlbench.models.backbones.stem import GreyStem
 
 
 def torchvision_resnet(config: ModelConfig, *, name: str) -> Backbone:
@@ -22,7 +23,7 @@ def torchvision_resnet(config: ModelConfig, *, name: str) -> Backbone:
 
     net = get_model(name, weights=None)
     channels = net.fc.in_features
-    grey = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
+    grey = GreyStem()
     state = load_weights(config.weights, name)
     nn.init.kaiming_normal_(grey.weight, mode="fan_out", nonlinearity="relu")
     net.conv1 = grey
