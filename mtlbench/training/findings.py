@@ -62,16 +62,18 @@ def find(cases: pd.DataFrame, batch: Batch, segmentation: Segmentation | None) -
 
 def match(truth_HW: NDArray[np.uint8], prediction: Prediction | None) -> tuple[Rows, Rows]:
     """Candidates and lesions of one image, matched."""
-    lesion_HW, class_L = _lesions(truth_HW)
-    area_L = np.bincount(lesion_HW.ravel(), minlength=len(class_L) + 1)[1:].tolist()
+    box = _box((truth_HW > 0) & (truth_HW < K))
+    lesion_HW, class_L = _lesions(truth_HW[box])
+    area_L = _areas(lesion_HW, len(class_L))
     lesions = [
         {"class": k, "area_px": area, "hit": None, "score": None}
-        for k, area in zip(class_L, area_L, strict=True)
+        for k, area in zip(class_L, area_L.tolist(), strict=True)
     ]
     if prediction is None:
         return [], lesions
     candidate_HW, class_C, score_C = _candidates(prediction)
-    hit_CL = _iou(candidate_HW, lesion_HW, len(class_C), len(class_L)) >= HIT_IOU
+    area_C = _areas(candidate_HW, len(class_C))
+    hit_CL = _iou(candidate_HW[box], lesion_HW, area_C, area_L) >= HIT_IOU
     for lesion, hit_C in zip(lesions, hit_CL.T, strict=True):
         lesion["hit"] = int(hit_C.any())
         lesion["score"] = max(np.array(score_C)[hit_C].tolist(), default=None)
@@ -80,6 +82,19 @@ def match(truth_HW: NDArray[np.uint8], prediction: Prediction | None) -> tuple[R
         for k, score, hit_L in zip(class_C, score_C, hit_CL, strict=True)
     ]
     return candidates, lesions
+
+
+def _box(lesion_HW: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The rectangle that holds all lesions, which are small: the rest need not be looked at."""
+    rows, columns = (np.flatnonzero(lesion_HW.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(0), slice(0)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _areas(number_HW: Numbers, count: int) -> NDArray[np.int64]:
+    """Pixels of each of `count` components."""
+    return np.bincount(number_HW.ravel(), minlength=count + 1)[1:]
 
 
 def _prediction(segmentation: Segmentation, i: int) -> Prediction:
@@ -121,13 +136,15 @@ def _components(mask_HW: NDArray[np.bool_]) -> tuple[Numbers, int]:
 
 
 def _iou(
-    candidate_HW: Numbers, lesion_HW: Numbers, candidates: int, lesions: int
+    candidate_HW: Numbers,
+    lesion_HW: Numbers,
+    area_C: NDArray[np.int64],
+    area_L: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Intersection over union of each candidate and each lesion, CL."""
-    shape = (candidates + 1, lesions + 1)
-    pair_M = (candidate_HW * shape[1] + lesion_HW).ravel()
-    pixels = np.bincount(pair_M, minlength=shape[0] * shape[1]).reshape(shape)
-    both_CL = pixels[1:, 1:]
-    either_CL = pixels.sum(axis=1)[1:, None] + pixels.sum(axis=0)[None, 1:] - both_CL
-    iou_CL: NDArray[np.float64] = both_CL / either_CL
+    """Intersection over union of each candidate and each lesion, CL; from where lesions are."""
+    both_HW = (candidate_HW > 0) & (lesion_HW > 0)
+    shape = (len(area_C), len(area_L))
+    pair_M = (candidate_HW[both_HW] - 1) * shape[1] + lesion_HW[both_HW] - 1
+    both_CL = np.bincount(pair_M, minlength=shape[0] * shape[1]).reshape(shape)
+    iou_CL: NDArray[np.float64] = both_CL / (area_C[:, None] + area_L - both_CL)
     return iou_CL

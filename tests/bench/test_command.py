@@ -46,9 +46,9 @@ def test_json_on_stdout_and_nothing_else(asked, name):
 
 def test_options_of_train_reach_it(asked):
     options = ["--peers", "--backbone", "small", "--size", "64x48", "--batch-size", "3"]
-    more = ["--device", "cpu", "--output-stride", "8", "--trace", "steps.json"]
+    more = ["--device", "cpu", "--output-stride", "8", "--trace", "steps.json", "--part", "loop"]
     CliRunner().invoke(app, ["train", *options, *more])
-    keywords = {"peers": True, "trace": Path("steps.json")}
+    keywords = {"only": ["loop"], "peers": True, "trace": Path("steps.json")}
     assert asked == [(("cpu", "small", 8, (64, 48), 3), keywords)]
 
 

@@ -4,11 +4,12 @@ from torch import nn
 
 from mtlbench.bench.train import networks
 from mtlbench.bench.train.networks import PEERS, Peer, network_rows
+from mtlbench.bench.train.setting import Setting
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(networks, "ROUNDS", 1)
+    monkeypatch.setattr(Setting, "rounds", 1)
 
 
 def rows_of(monkeypatch, setting, build):

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from mtlbench.bench.train import pipeline
 from mtlbench.bench.train.gather import png_files
 from mtlbench.bench.train.pipeline import Augmented, pipeline_rows
+from mtlbench.bench.train.setting import Setting
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_flip_and_a_shift_move_image_and_mask_alike(monkeypatch, prepared, cas
 def test_ours_and_lightnings_speed_are_compared(setting, prepared, cohort, monkeypatch):
     for package in ("cv2", "lightning"):
         pytest.importorskip(package)
-    monkeypatch.setattr(pipeline, "ROUNDS", 1)
+    monkeypatch.setattr(Setting, "rounds", 1)
     (row,) = pipeline_rows(setting, prepared, cohort)
     assert row.value > 0
     assert row.bar is None

@@ -8,6 +8,7 @@ import torch
 from mtlbench.bench import train
 from mtlbench.bench.measure import Row
 from mtlbench.bench.train import compiling, evaluation, gather, loop
+from mtlbench.bench.train.setting import Setting
 from mtlbench.errors import StudyError
 
 
@@ -15,7 +16,8 @@ from mtlbench.errors import StudyError
 def small(monkeypatch):
     for module, sizes in {
         loop: {"STEPS": 4, "ROUNDS": 1},
-        evaluation: {"EPOCHS": 2, "ROUNDS": 1},
+        evaluation: {"EPOCHS": 2},
+        Setting: {"rounds": 1},
         gather: {"PAPER_SIZE": (48, 36), "CASES": 8, "BATCH": 4, "ROUNDS": 1, "PEERS": {}},
     }.items():
         for name, value in sizes.items():
@@ -60,9 +62,17 @@ def test_what_fails_of_a_network_costs_its_own_rows(monkeypatch, capsys, setting
     for name in ("speed_rows", "evaluation_rows"):
         monkeypatch.setattr(train, name, lambda *_, name=name: [Row(name, "", 1.0, "s", None)])
     monkeypatch.setattr(train, "step_rows", crash)
-    rows = train._rows_of(setting, prepared, peers=False)
+    rows = train._rows_of(setting, prepared, {"speed", "step", "evaluation"})
     assert [row.id for row in rows] == ["speed_rows_small", "evaluation_rows_small"]
     assert capsys.readouterr().err == "step is not measured: OutOfMemoryError: too much\n"
+
+
+def test_only_the_wanted_parts_are_measured(small):
+    result = train.run("cpu", "small", 8, (48, 36), 2, only=["step"])
+    assert {row.id.removesuffix("_small") for row in result.rows} == {
+        "data_ms", "augmentation_ms", "forward_ms", "tail_ms", "backward_ms", "optimiser_ms",
+        "data_share", "peak_mb", "saved_mb", "step_ops", "step_syncs",
+    }  # fmt: skip
 
 
 def test_ids_that_others_rely_on():
@@ -87,6 +97,7 @@ def test_by_default_a_gpu_takes_the_papers_setting():
         ({"device": "abacus"}, "--device must be auto, cpu, cuda or cuda:N"),
         ({"size": (96, 64)}, "--size: .* width must be at least 0.7 of the height, .* 96 x 64"),
         ({"size": (32, 24)}, "--size must be higher than the output stride of 32, but got 32x24"),
+        ({"only": ["loop", "peers"]}, "--part must be one of loop, .* but got 'peers'"),
         ({"trace": Path("no/such/steps.json")}, "--trace must be in a folder that exists, but got"),
     ],
 )
