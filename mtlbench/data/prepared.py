@@ -45,6 +45,15 @@ class Prepared:
     masks: NDArray[np.uint8]
 
 
+def was_touched(folder: Path) -> bool:
+    """Whether a file has been written since the recipe, which is written last."""
+    try:
+        times = [(folder / name).stat().st_mtime_ns for name in (*FILES, "recipe.json")]
+    except OSError:  # one is missing, which opening tells
+        return False
+    return max(times) > times[-1]
+
+
 def open_prepared(folder: Path, *, verify: bool = False) -> Prepared:
     """Open a prepared folder; with `verify` the files' SHA-256 are compared too.
 

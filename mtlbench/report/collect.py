@@ -152,7 +152,8 @@ class Study:
 
     def is_chosen(self, cell: Cell) -> bool:
         """Whether a validation metric chose this cell among others of its arm."""
-        return bool(cell.values) and self.representative(cell.arm) is cell
+        others = sum(other.arm == cell.arm for other in self.cells) > 1
+        return others and bool(cell.values) and self.representative(cell.arm) is cell
 
     @cached_property
     def shown(self) -> tuple[Cell, ...]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,32 +24,42 @@ _OF_A_RUN = ("seed", "predict", "starts_from")
 
 def refuse_changes(folder: Path, pairs: Iterable[Pair]) -> None:
     """Raise StudyError with a diff where a run that has begun is no longer in the study."""
-    lines: Counter[str] = Counter()
+    runs: dict[str, set[str]] = {}
     for label, old, new in pairs:
         if (new is None or new.hash != old) and has_begun(RunFolder(folder / "runs" / old)):
-            lines.update(_difference(folder, label, old, new))
-    _refuse(folder, [f"{line} ({n} run{'s' * (n > 1)})" for line, n in lines.items()])
+            for line in _difference(folder, label, old, new):
+                runs.setdefault(line, set()).add(old)
+    counts = ((line, len(names)) for line, names in runs.items())
+    _refuse(folder, [f"{line} ({n} run{'s' * (n > 1)})" for line, n in counts])
 
 
-def refuse_search_changes(folder: Path, study: StudyConfig) -> None:
+def refuse_search_changes(folder: Path, study: StudyConfig, begun: Collection[str]) -> None:
     """Raise StudyError with a diff where a search that has begun would now try something else.
 
-    What it was, the study file of the last start says; `trials` and `finalists` may change.
+    What it was, the study file of the last start says; `trials` and `finalists` may change. A wider
+    space would hold all that was tried, but the trials of one search come from one space. `begun`
+    are the arms that have trials.
     """
     path = folder / "study.toml"
     if not path.is_file():
         raise StudyError(f"{path}: must be there, since it says how trials.csv was searched")
-    before, after = _search(load_study(path)), _search(study)
-    keys = [key for key in after if before.get(key) != after[key]]
-    _refuse(folder, [f"search.{key}: {_say(before, key)} -> {_say(after, key)}" for key in keys])
+    before, after = _search(load_study(path), begun), _search(study, begun)
+    keys = _differing(before, after)
+    _refuse(folder, [f"{key}: {_say(before, key)} -> {_say(after, key)}" for key in keys])
 
 
-def _search(study: StudyConfig) -> dict[str, Any]:
-    """What of `[search]` shapes its trials."""
+def _search(study: StudyConfig, begun: Collection[str]) -> dict[str, Any]:
+    """What shapes the trials of the arms that have begun: dotted key → value."""
     if study.search is None:
         return {}
     shaping = study.search.model_dump(mode="json", exclude={"trials", "finalists"})
-    return shaping | {"trial_seeds": study.trial_seeds}
+    shaping["trial_seeds"] = study.trial_seeds
+    return {f"search.{key}": value for key, value in shaping.items()} | {
+        f"arms.{arm.name}.search.{key}": distribution.model_dump(mode="json", exclude_defaults=True)
+        for arm in study.arms
+        if arm.name in begun
+        for key, distribution in arm.search.items()
+    }
 
 
 def _refuse(folder: Path, differences: Sequence[str]) -> None:

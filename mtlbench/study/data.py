@@ -1,5 +1,6 @@
 """A study's data: where they come from, their prepared form, and who is in which split."""
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import platformdirs
 
 from mtlbench.config import DataConfig, StudyConfig
 from mtlbench.data.prepare import prepare, recipe_key
-from mtlbench.data.prepared import Prepared, open_prepared, recipe_digest
+from mtlbench.data.prepared import Prepared, open_prepared, recipe_digest, was_touched
 from mtlbench.data.split import fold_split, split_cases
 from mtlbench.errors import DataError, StudyError
 from mtlbench.records import digest
@@ -89,13 +90,26 @@ def load_data(
     """
     root = _root(study.dataset, places)
     folder = cache_folder() / "prepared" / recipe_key(study.dataset, root, study.data)
-    try:
-        prepared = open_prepared(folder)
-    except DataError:  # absent or damaged: the cache is made again
-        prepared = prepare(study.dataset, root, study.data, folder, jobs, progress)
+    prepared = _opened(folder) or prepare(study.dataset, root, study.data, folder, jobs, progress)
     data = StudyData(prepared, split_cases(prepared.cases, study.data), study.data)
     data.refuse_empty_splits()
     return data
+
+
+def _opened(folder: Path) -> Prepared | None:
+    """The prepared data; None where they are absent or damaged, and so are to be made again.
+
+    Files that have been written to since are held to their hashes, once.
+    """
+    touched = was_touched(folder)
+    try:
+        prepared = open_prepared(folder, verify=touched)
+    except DataError:
+        return None
+    if touched:
+        with contextlib.suppress(OSError):  # a cache that is read only is hashed each time
+            (folder / "recipe.json").touch()
+    return prepared
 
 
 def cache_folder() -> Path:

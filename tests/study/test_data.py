@@ -1,7 +1,12 @@
+import os
+
+import numpy as np
 import pytest
 
 from mtlbench.config import load_study
+from mtlbench.data import prepared
 from mtlbench.errors import DataError, StudyError
+from mtlbench.records import file_sha256
 from mtlbench.study.data import load_data
 
 
@@ -39,6 +44,34 @@ def test_a_damaged_cache_is_made_again(study_file):
     again = load_data(study, {})
     assert again.identity == first.identity
     assert (again.prepared.images == again.prepared.images.copy()).all()
+
+
+def test_pixels_that_were_written_to_are_found_by_their_hash(study_file):
+    study = load_study(study_file())
+    first = load_data(study, {})
+    path = first.prepared.root / "images.npy"
+    pixels = first.prepared.images.copy()
+    damaged = np.load(path, mmap_mode="r+")
+    damaged[:] = 255 - damaged
+    damaged.flush()
+    os.utime(path)
+    again = load_data(study, {})
+    assert np.array_equal(again.prepared.images, pixels)
+
+
+def test_sound_pixels_with_a_new_time_are_hashed_once(study_file, monkeypatch):
+    study, hashed = load_study(study_file()), []
+    first = load_data(study, {})
+    monkeypatch.setattr(
+        prepared, "file_sha256", lambda path: hashed.append(path.name) or file_sha256(path)
+    )
+    load_data(study, {})
+    assert not hashed
+    os.utime(first.prepared.root / "masks.npy")
+    load_data(study, {})
+    assert hashed == list(prepared.FILES)
+    load_data(study, {})
+    assert hashed == list(prepared.FILES)
 
 
 def test_the_identity_of_a_split_is_who_is_where(study_file):

@@ -203,7 +203,7 @@ class Search:
         pairs: list[Pair] = []
         rows = read_trials(self._folder)
         if rows:
-            refuse_search_changes(self._folder, self._study)
+            refuse_search_changes(self._folder, self._study, {row["arm"] for row in rows})
         for row in rows:
             label, names = f"{row['arm']} trial {row['trial']}", row["runs"].split()
             if row["arm"] not in arms:

@@ -192,6 +192,7 @@ def test_an_arm_all_of_whose_trials_fail_has_no_finalist(hunt, peak):
 @pytest.mark.parametrize(
     "key",
     ['"loss.lambda" = { low = 0.05, high = 0.2 }',
+     '"loss.lambda" = { low = 0.05, high = 0.99 }',
      '"optim.weight_decay" = { low = 0.05, high = 0.95 }'],
 )  # fmt: skip
 def test_a_search_that_has_begun_refuses_another_space(hunt, key):
