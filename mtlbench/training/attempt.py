@@ -78,6 +78,8 @@ class Attempt:
 
     def run(self) -> dict[str, Any]:
         """Train, and in the first rank write; give what the record says at the end."""
+        if self._device.type == "cuda":
+            torch.cuda.set_device(self._device)  # else what names no device would go to the first
         with repeatable(self._device, self._task.resources.deterministic) as unrepeatable:
             unrepeatable.update(self._folder.record().get("nondeterministic", ()))
             self._unrepeatable = unrepeatable

@@ -114,6 +114,7 @@ def joint_counts(true_BHW: Tensor, pred_BHW: Tensor, classes: int) -> Tensor:
 
 
 def _launch(kernel: Any, shape: Any, *arguments: Any, **constants: Any) -> None:
-    """A program for each case and block: B x P = `shape`."""
+    """A program for each case and block, on the first argument's device; B x P = `shape`."""
     batch, blocks = shape
-    kernel[blocks, batch](*arguments, BLOCK=_BLOCK, **constants)
+    with torch.cuda.device_of(arguments[0]):
+        kernel[blocks, batch](*arguments, BLOCK=_BLOCK, **constants)

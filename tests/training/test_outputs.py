@@ -54,7 +54,7 @@ def written(folder, model, cohort, tasks=BOTH):
     """The validation result, the predictions of the test cases, and the panels."""
     validation, files = write_outputs(RunFolder(folder), model, cohort, tasks, 3, ("val", "test"))
     assert set(files) == {path.name for path in folder.iterdir()}
-    predictions = pd.read_csv(folder / "predictions.csv")
+    predictions = pd.read_csv(folder / "predictions.csv", float_precision="round_trip")
     return validation, predictions, dict(np.load(folder / "panels.npz"))
 
 
