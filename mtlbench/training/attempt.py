@@ -10,15 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from mtlbench.config import (
     AugmentConfig,
     DataConfig,
-    LossConfig,
-    ModelConfig,
     OptimConfig,
     ResourcesConfig,
 )
@@ -26,18 +22,18 @@ from mtlbench.data.prepared import open_prepared, read_table
 from mtlbench.data.resident import Cohort
 from mtlbench.data.split import fold_split
 from mtlbench.errors import StudyError
-from mtlbench.models.backbones.pretrained import weights_identity, weights_name
-from mtlbench.models.network import JointNet, build_model
+from mtlbench.models.backbones.pretrained import weights_name
+from mtlbench.models.network import JointNet
 from mtlbench.records import RunFolder, write_csv
 from mtlbench.training.checkpoint import Checkpoints, Progress, write_tensors
 from mtlbench.training.compiling import Choice, choose_mode, code_folder, measured_once, use_folder
 from mtlbench.training.contact import Contact, Pruned
 from mtlbench.training.loop import HISTORY, VALIDATION, placed, train
-from mtlbench.training.losses import class_weights, segmentation_loss
 from mtlbench.training.outputs import write_outputs
 from mtlbench.training.ranks import ALONE, Ranks
 from mtlbench.training.rehearsal import step_s
 from mtlbench.training.repeatable import repeatable
+from mtlbench.training.start import model_config, stage_tasks, starting_model, trained_tasks
 from mtlbench.training.state import DivergedError, Row
 from mtlbench.training.strategies import Stage
 from mtlbench.training.tasks import Tasks
@@ -89,13 +85,13 @@ class Attempt:
         started = time.perf_counter()
         cohort = self._cohort()
         mode, why = self._choice(cohort)
-        start = _model_config(self._task)
+        start = model_config(self._config, self._task.weights)
         self._note(
             data=cohort.placement, compile=mode, compile_why=why, **self._determinism(),
             weights=weights_name(start.weights, start.backbone),
         )  # fmt: skip
-        model = placed(_starting_model(self._folder, self._config, start), self._device)
-        tasks = _tasks(self._stage, self._config, cohort)
+        model = placed(starting_model(self._folder, self._config, start), self._device)
+        tasks = stage_tasks(self._config, cohort)
         try:
             progress = self._train(model, cohort, tasks, mode)
         except Pruned:
@@ -104,7 +100,7 @@ class Attempt:
         if not self._ranks.first:
             return {}
         before_s = time.perf_counter() - started
-        trained = _trained(self._config, tasks)
+        trained = trained_tasks(self._config, tasks)
         predict = tuple(self._config.get("predict", ("val", "test")))
         validation, files = write_outputs(
             self._folder, model, cohort, trained, self._optim.batch_size, predict
@@ -205,54 +201,6 @@ class Attempt:
             "standardised": {"mean": cohort.mean, "sd": cohort.sd},
             "class_weights": tasks.class_weight_K.tolist() if self._stage.seg_weight else None,
         }
-
-
-def _model_config(task: Task) -> ModelConfig:
-    """The model's configuration, which names the file of its weights in place of the content.
-
-    Raises:
-        StudyError: the file is not the one that the study was laid out with.
-    """
-    config = ModelConfig(**task.config["model"])
-    if task.weights is None:
-        return config
-    if weights_identity(str(task.weights)) != config.weights:
-        raise StudyError(
-            f"model.weights: {task.weights}: must be the file that it was when the study began "
-            f"({config.weights}), but its content has changed"
-        )
-    return config.model_copy(update={"weights": str(task.weights)})
-
-
-def _starting_model(folder: RunFolder, config: Mapping[str, Any], start: ModelConfig) -> JointNet:
-    model = build_model(start, config["seed"])
-    if config["starts_from"]:
-        source = folder.path.parent / config["starts_from"] / "model.safetensors"
-        model.load_state_dict(load_file(source))
-    return model
-
-
-def _tasks(stage: Stage, config: Mapping[str, Any], cohort: Cohort) -> Tasks:
-    loss = LossConfig(**config["loss"])
-    weight_K = (
-        class_weights(loss, cohort.train_pixels()) if stage.seg_weight else np.ones(5, np.float32)
-    )
-    return Tasks(
-        stage.cls_weight,
-        stage.seg_weight,
-        segmentation_loss(loss),
-        torch.from_numpy(weight_K).to(cohort.device),
-    )
-
-
-def _trained(config: Mapping[str, Any], tasks: Tasks) -> Tasks:
-    """The tasks that any stage so far has trained: those the model can be asked for."""
-    return Tasks(
-        max(stage["cls_weight"] for stage in config["stages"]),
-        max(stage["seg_weight"] for stage in config["stages"]),
-        tasks.segmentation,
-        tasks.class_weight_K,
-    )
 
 
 def _validation(rows: Sequence[Row]) -> dict[str, Any]:

@@ -116,5 +116,5 @@ def joint_counts(true_BHW: Tensor, pred_BHW: Tensor, classes: int) -> Tensor:
 def _launch(kernel: Any, shape: Any, *arguments: Any, **constants: Any) -> None:
     """A program for each case and block, on the first argument's device; B x P = `shape`."""
     batch, blocks = shape
-    with torch.cuda.device_of(arguments[0]):
+    with torch.cuda.device_of(arguments[0]):  # type: ignore[no-untyped-call]
         kernel[blocks, batch](*arguments, BLOCK=_BLOCK, **constants)

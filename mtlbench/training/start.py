@@ -1,0 +1,70 @@
+"""What a run begins with, from its configuration: model and tasks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from mtlbench.config import LossConfig, ModelConfig
+from mtlbench.data.resident import Cohort
+from mtlbench.errors import StudyError
+from mtlbench.models.backbones.pretrained import weights_identity
+from mtlbench.models.network import JointNet, build_model
+from mtlbench.records import RunFolder
+from mtlbench.training.losses import class_weights, segmentation_loss
+from mtlbench.training.tasks import Tasks
+
+
+def model_config(config: Mapping[str, Any], weights: Path | None) -> ModelConfig:
+    """The model's configuration, which names the file `weights` in place of its content.
+
+    Raises:
+        StudyError: the file is not the one that the study was laid out with.
+    """
+    model = ModelConfig(**config["model"])
+    if weights is None:
+        return model
+    if weights_identity(str(weights)) != model.weights:
+        raise StudyError(
+            f"model.weights: {weights}: must be the file that it was when the study began "
+            f"({model.weights}), but its content has changed"
+        )
+    return model.model_copy(update={"weights": str(weights)})
+
+
+def starting_model(folder: RunFolder, config: Mapping[str, Any], start: ModelConfig) -> JointNet:
+    """Initialised by seed and weights, or what the run that this one `starts_from` has trained."""
+    model = build_model(start, config["seed"])
+    if config["starts_from"]:
+        source = folder.path.parent / config["starts_from"] / "model.safetensors"
+        model.load_state_dict(load_file(source))
+    return model
+
+
+def stage_tasks(config: Mapping[str, Any], cohort: Cohort) -> Tasks:
+    """Those of the last stage, on the cohort's device."""
+    loss, stage = LossConfig(**config["loss"]), config["stages"][-1]
+    weight_K = (
+        class_weights(loss, cohort.train_pixels())
+        if stage["seg_weight"]
+        else np.ones(5, np.float32)
+    )
+    return Tasks(
+        stage["cls_weight"],
+        stage["seg_weight"],
+        segmentation_loss(loss),
+        torch.from_numpy(weight_K).to(cohort.device),
+    )
+
+
+def trained_tasks(config: Mapping[str, Any], tasks: Tasks) -> Tasks:
+    """The tasks that any stage so far has trained: those the model can be asked for."""
+    return Tasks(
+        max(stage["cls_weight"] for stage in config["stages"]),
+        max(stage["seg_weight"] for stage in config["stages"]),
+        tasks.segmentation,
+        tasks.class_weight_K,
+    )
