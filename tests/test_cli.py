@@ -127,6 +127,15 @@ def test_status_and_plan_agree(study, mtlbench):
     assert row["shares"] == ["sequential"]
 
 
+def test_a_plan_refuses_what_a_run_would_refuse(study, mtlbench, home):
+    text = (home / "tiny.toml").read_text(encoding="utf-8")
+    (home / "changed.toml").write_text(text.replace("epochs = 2", "epochs = 3"), encoding="utf-8")
+    for command in ("plan", "run"):
+        refused = mtlbench("study", command, "changed.toml", code=2)
+        assert "a study may grow, but what has begun must stay as it is" in refused.stderr
+        assert "stages.1.epochs: 2 -> 3, by strategy, budget" in refused.stderr
+
+
 def test_a_report_without_images_holds_none(study, mtlbench):
     mtlbench("study", "report", study, "--no-images")
     assert not list((study / "report" / "figures").glob("cases.*"))

@@ -209,11 +209,11 @@ def _plan(session: "Session", device: str) -> dict[str, Any]:
     from mtlbench.study.batches import rehearse_batches
     from mtlbench.study.cost import estimate_s
     from mtlbench.study.outlook import outlook
-    from mtlbench.study.session import choose_devices, design_with, open_search
+    from mtlbench.study.session import choose_devices, open_search, unchanged_design
     from mtlbench.study.status import plan as make_plan
 
     study, search = session.study, open_search(session)
-    design = design_with(session, search)
+    design = unchanged_design(session, search)
     slots = choose_devices(device, None, study.resources.threads, study.resources.gpus_per_run)
     seconds = estimate_s(study, session.data, design, session.folder, slots[0][0])
     return make_plan(design.cells_table()[1], session.folder) | {

@@ -105,11 +105,11 @@ def _drive(session: Session, options: Options, console: Console) -> dict[str, st
     folder = session.folder
     with hold(folder), _Crew(session, options, console) as crew:
         search = open_search(session, options.only)
-        searched = [arm.name for arm in session.study.arms if arm.search]
-        refuse_changes(folder, pairs_of(folder, design_with(session, search), searched))
+        searched = _searched(session)
+        unchanged_design(session, search)
         _write_study(session)
         failures = _search(session, search, options, crew) if search else {}
-        design = design_with(session, search)
+        design = _design(session, search)
         if former := former_finalists(folder, design, searched):
             told = (
                 f"runs of former finalists that are kept in runs/, no longer shown: {len(former)}"
@@ -136,8 +136,22 @@ def open_search(session: Session, only: Sequence[str] = ()) -> Search | None:
     return Search(session.study, session.data, session.folder, only)
 
 
-def design_with(session: Session, search: Search | None) -> Design:
-    """The study's design with the cells found so far, in the order of the arms."""
+def unchanged_design(session: Session, search: Search | None) -> Design:
+    """The study's design with the cells found so far, in the order of the arms.
+
+    Raises:
+        StudyError: a run that has begun is no longer in it.
+    """
+    design = _design(session, search)
+    refuse_changes(session.folder, pairs_of(session.folder, design, _searched(session)))
+    return design
+
+
+def _searched(session: Session) -> list[str]:
+    return [arm.name for arm in session.study.arms if arm.search]
+
+
+def _design(session: Session, search: Search | None) -> Design:
     found = search.finalists() if search else []
     if not found:
         return session.design
