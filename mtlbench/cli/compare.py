@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from mtlbench.cli.compared import difference_tables, estimate_table
 from mtlbench.cli.groups import subgroup_tables
 from mtlbench.cli.published import Registry, against_table, chosen, protocol_of
 from mtlbench.errors import StudyError
@@ -96,14 +95,14 @@ def compare(
         data |= {"published": beside} if published else {}
         print(json.dumps(data | {"warnings": warnings}, indent=2))
         return
-    console = Console()
-    for title, name in (("Estimates", "estimates"), ("Differences", "comparisons")):
-        if len(tables[name]):
-            console.print(_rich_table(title, tables[name]))
-    for table in subgroup_tables(tables["subgroups"]) if by else ():
-        console.print(table)
-    if beside:
-        console.print(against_table(beside))
+    shown = [
+        *([estimate_table(result.estimates, level)] if len(result.estimates) else []),
+        *(difference_tables(result.comparisons, adjust) if len(result.comparisons) else ()),
+        *(subgroup_tables(tables["subgroups"]) if by else ()),
+        *([against_table(beside)] if beside else []),
+    ]
+    for table in shown:
+        Console().print(table, "", sep="")
     for warning in warnings:
         Console(stderr=True).print(
             f"note: {warning}", highlight=False, markup=False, soft_wrap=True
@@ -160,20 +159,3 @@ def _pairs(items: list[str]) -> dict[str, Path]:
             raise StudyError(f"names must be unique, but {name!r} comes twice")
         pairs[name] = Path(path)
     return pairs
-
-
-def _rich_table(title: str, frame: "pd.DataFrame") -> Table:
-    columns = ["arm", "baseline", "metric", "value", "difference", "low", "high", "p"]
-    columns += ["p_adjusted", "margin", "p_noninferior", "n_patients", "n_cases", "n_positive"]
-    columns += ["method"]
-    shown = [column for column in columns if column in frame and frame[column].notna().any()]
-    table = Table(*shown, title=title)
-    for row in frame[shown].itertuples(index=False):
-        table.add_row(*(_cell(value) for value in row))
-    return table
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:
-        return "-"
-    return f"{value:.4f}" if isinstance(value, float) else escape(str(value))

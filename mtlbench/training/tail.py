@@ -126,9 +126,10 @@ class _CrossEntropy(torch.autograd.Function):
         gradient_BKhw = torch.zeros_like(logit_BKhw) if differentiate else None
         weight_BK, losses = weight_BK.to(logit_BKhw), []
         for band in upsampling.bands():
-            value_BKRW = upsampling.up(logit_BKhw, band)
             mask_BRW = mask_BHW[:, band.rows.start * stride : band.rows.stop * stride]
-            loss, gradient_BKRW = _loss(value_BKRW, mask_BRW, weight_BK, stride, differentiate)
+            loss, gradient_BKRW = _loss(
+                upsampling.up(logit_BKhw, band), mask_BRW, weight_BK, stride, differentiate
+            )
             losses.append(loss)
             if gradient_BKhw is not None:
                 gradient_BKhw[:, :, band.source] += upsampling.adjoint(gradient_BKRW, band)
@@ -153,6 +154,7 @@ def _loss(
         return loss, value_BKRW
     target_BKRW = _target(mask_BRW, weight_BK, stride)
     log_p_BKRW = value_BKRW.log_softmax(dim=1)
+    del value_BKRW  # nobody else holds them: a band less of memory
     loss = -(target_BKRW * log_p_BKRW).sum()
     if not differentiate:
         return loss, log_p_BKRW
