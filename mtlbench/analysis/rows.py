@@ -145,7 +145,8 @@ def comparison_rows(
             warnings += reasons
             if any(one and one.value < metric.scale.least for one in sides):
                 warnings.append(
-                    f"{title}: of the values before those below {metric.scale.least:.0f} are cut"
+                    f"{title}: an arm's value is below {metric.scale.least:.0f} and shown as "
+                    f"{metric.scale.least:.0f}; the difference is of the values as they are"
                 )
         row["reliable"] = all(
             one is not None and reliable(statistic, one) for one in (*sides, estimate)

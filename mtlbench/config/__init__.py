@@ -9,6 +9,7 @@ from mtlbench.config.assume import AssumeConfig, EffectConfig
 from mtlbench.config.base import (
     BIRADS_SETS,
     CLASSES,
+    HIT_IOU,
     IGNORED,
     SCHEMA,
     Fraction,
@@ -41,6 +42,7 @@ from mtlbench.config.study import (
 __all__ = [
     "BIRADS_SETS",
     "CLASSES",
+    "HIT_IOU",
     "IGNORED",
     "SCHEMA",
     "Arm",

@@ -24,6 +24,9 @@ CLASSES = (
 IGNORED = 255
 """Mask value of a pixel that counts for nothing: a lesion whose class is none of the four."""
 
+HIT_IOU = 0.1
+"""Least intersection over union of a candidate and the lesion that it hits."""
+
 BIRADS_SETS = ("inbreast", "vindr")
 """Data sets without biopsy: their labels come from BI-RADS categories."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mtlbench.analysis.seeds import MIN_SEEDS
-from mtlbench.report import files, text
+from mtlbench.report import definitions, files, text
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.notes import (
     budget_rule,
@@ -28,7 +28,8 @@ TASKS = {(True, False): "classification", (False, True): "segmentation", (True, 
 def methods(study: Study, numbers: Numbers) -> str:
     """A few paragraphs of plain text, a blank line between them."""
     paragraphs = (_data(study), _training(study), _selection(study), _tests(study, numbers))
-    return "\n\n".join(" ".join(paragraph) for paragraph in (*paragraphs, [_cost(study)]))
+    sentences = (filter(None, paragraph) for paragraph in (*paragraphs, [_cost(study)]))
+    return "\n\n".join(" ".join(paragraph) for paragraph in sentences)
 
 
 def _data(study: Study) -> Iterator[str]:
@@ -124,6 +125,8 @@ def _tests(study: Study, numbers: Numbers) -> Iterator[str]:
     intervals = interval_methods(study, numbers.estimates, numbers.all_metrics())
     yield f"Intervals of {text.level_text(rules.level)}: {intervals}."
     differences = interval_methods(study, numbers.comparisons, numbers.all_metrics())
+    yield definitions.calibration(numbers.all_metrics())
+    yield definitions.froc(numbers.all_metrics())
     yield f"Values: {seeds_caption(study)}."
     if all(len(cell.seeds) >= MIN_SEEDS for cell in study.complete):
         yield "Seeds are random readers (Obuchowski and Rockette 1995; df of Hillis 2007)."
@@ -141,6 +144,7 @@ def _cost(study: Study) -> str:
     runs = [run for cell in study.complete for run in cell.runs]
     versions = sorted({f"{k} {v}" for run in runs for k, v in run.record["versions"].items()})
     spent = "; ".join(f"{n} runs took {hours}" for n, hours in spent_by_device(study))
+    spent += ", the times of single runs added up"
     pruned = (study.trials["state"] == "pruned").sum() if len(study.trials) else 0
     left_out = f" ({pruned} pruned trials are not counted)" if pruned else ""
     return f"Software: {', '.join(versions)}. Computation: {spent}{left_out}."

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from mtlbench.analysis.seeds import MIN_SEEDS
-from mtlbench.report import text
+from mtlbench.report import definitions, text
 from mtlbench.report.collect import Study
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.reservations import missing, searched, undefined, unreliable
@@ -26,7 +26,7 @@ def tasks_notes(study: Study, numbers: Numbers) -> tuple[str, ...]:
         _method(study, numbers, TASKS_METRICS),
         _bold(study),
         unreliable(numbers, TASKS_METRICS),
-        _empty(TASKS_METRICS),
+        definitions.empty(TASKS_METRICS),
         _split(study),
         _seeds(study),
         _chosen(study),
@@ -44,8 +44,7 @@ def full_notes(study: Study, numbers: Numbers) -> tuple[str, ...]:
         _margins(study),
         _bold(study),
         unreliable(numbers, numbers.all_metrics()),
-        _dice(numbers),
-        _empty(numbers.metrics()),
+        *definitions.of_metrics(numbers),
         _split(study),
         _budget(study),
         _seeds(study),
@@ -156,30 +155,6 @@ def _bold(study: Study) -> str:
         "Bold: the best value, where its difference from the baseline is supported "
         f"({ADJUSTED[rules.adjust]} p < {1 - rules.level:.2g}) and reliable."
     )
-
-
-def _dice(numbers: Numbers) -> str:
-    if not any(metric.startswith("dice") for metric in numbers.metrics()):
-        return ""
-    return (
-        f"Mean Dice: Dice over the pooled pixels of the test set, averaged over "
-        f"{', '.join(numbers.classes)} (the classes in the test set’s truth). Lesion Dice leaves "
-        "healthy out; any-lesion Dice is lesion against healthy; per-image Dice averages over "
-        "images, then classes."
-    )
-
-
-def _empty(metrics: Sequence[str]) -> str:
-    """What Dice makes of a class without a pixel."""
-    rules = []
-    if any(metric.startswith("dice") and metric != "dice_image" for metric in metrics):
-        rules.append("pooled Dice leaves out classes that the whole test set’s truth lacks")
-    if "dice_image" in metrics:
-        rules.append(
-            "per-image Dice skips a class in neither truth nor prediction and counts 0 for one "
-            "only predicted"
-        )
-    return f"Empty masks: {'; '.join(rules)}." if rules else ""
 
 
 def _split(study: Study) -> str:

@@ -13,9 +13,12 @@ from mtlbench.report.optimism import optimism
 
 def unreliable(numbers: Numbers, metrics: Sequence[str]) -> str:
     """Name the intervals of few patients or undefined resamples: none of them is printed bold."""
-    parts = []
+    whole, parts = [], []
     for metric in metrics:
         own = _unreliable_cells(numbers.estimates, metric, "value")
+        if own and len(own) == len(_valued(numbers.estimates, metric, "value")):
+            whole.append(text.metric_name(metric))
+            continue
         base = numbers.baselines.get(metric)
         paired = _unreliable_cells(numbers.comparisons, metric, "difference")
         paired = [name for name in paired if not {name, base and base.name} & {*own}]
@@ -23,6 +26,7 @@ def unreliable(numbers: Numbers, metrics: Sequence[str]) -> str:
         for what, names in ((name, own), (f"Δ {name}", paired)):
             if names:
                 parts.append(f"{what} of {', '.join(names)}")
+    parts = [f"all {', '.join(whole)}"] * bool(whole) + parts
     if not parts:
         return ""
     return (
@@ -33,8 +37,12 @@ def unreliable(numbers: Numbers, metrics: Sequence[str]) -> str:
 
 
 def _unreliable_cells(table: pd.DataFrame, metric: str, value: str) -> list[str]:
-    rows = table[(table["metric"] == metric) & table[value].notna() & ~table["reliable"]]
-    return [str(name) for name in rows["cell"]]
+    rows = _valued(table, metric, value)
+    return [str(name) for name in rows[~rows["reliable"]]["cell"]]
+
+
+def _valued(table: pd.DataFrame, metric: str, value: str) -> pd.DataFrame:
+    return table[(table["metric"] == metric) & table[value].notna()]
 
 
 def searched(study: Study, numbers: Numbers) -> str:

@@ -16,12 +16,11 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mtlbench.config import CLASSES
+from mtlbench.config import CLASSES, HIT_IOU
 from mtlbench.data.resident import Batch
 from mtlbench.training.evaluate import Segmentation
 from mtlbench.training.tail import upsampled
 
-HIT_IOU = 0.1
 LESIONS = ("image_id", "lesion", "class", "area_mm2", "hit", "score")
 CANDIDATES = ("image_id", "class", "score", "hit")
 _EIGHT = np.ones((3, 3), dtype=int)
