@@ -65,7 +65,8 @@ def align(
             where a used row lacks its number, or where a patient is in two folds.
 
     """
-    arms = {name: _seeds(check(frame, f"arm {name!r}"), name) for name, frame in frames.items()}
+    tables = {name: check(frame, f"arm {name!r}") for name, frame in frames.items()}
+    arms = {name: _seeds(table, name) for name, table in tables.items()}
     origin, seeds = next(iter(arms.items()))
     first = next(iter(seeds.values()))
     for name, parts in arms.items():
@@ -85,7 +86,8 @@ def align(
         label_N=None if label_NK is None else label_NK[:, 0],
         true_NK=true_NK,
     )
-    found = _shared_findings(findings or {}, arms)
+    images = {name: {*table["image_id"]} for name, table in tables.items()}
+    found = _shared_findings(findings or {}, arms, images)
     return cases, [
         _arm(name, arms[name], name in scored, name in masked, found.get(name)) for name in arms
     ]
@@ -106,7 +108,7 @@ def _arm(name: str, parts: Seeds, scored: bool, masked: bool, findings: Findings
 
 
 def _shared_findings(
-    findings: Mapping[str, Findings], arms: Mapping[str, Seeds]
+    findings: Mapping[str, Findings], arms: Mapping[str, Seeds], images: Mapping[str, set[str]]
 ) -> dict[str, Findings]:
     """Those of the arms that localise, in test cases only; their lesions must be the same."""
     used: dict[str, Findings] = {}
@@ -115,7 +117,7 @@ def _shared_findings(
         if name not in findings:
             continue
         checked = check_findings(
-            findings[name], f"arm {name!r}: lesions", f"arm {name!r}: candidates"
+            findings[name], images[name], f"arm {name!r}: lesions", f"arm {name!r}: candidates"
         )
         fold = next(iter(seeds.values())).set_index("image_id")["fold"]
         lesions, candidates = (
@@ -124,8 +126,9 @@ def _shared_findings(
         )
         if lesions["hit"].isna().all():
             continue
-        for seed in seeds:
+        for seed, part in seeds.items():
             rows = lesions[lesions["seed"] == seed]
+            _require_lesions(part, rows, f"arm {name!r}: lesions (seed {seed})")
             there = {*zip(rows["image_id"], rows["lesion"].astype(str), strict=True)}
             reference, origin = (there, name) if reference is None else (reference, origin)
             if there != reference:
@@ -136,6 +139,16 @@ def _shared_findings(
                 )
         used[name] = Findings(lesions, candidates)
     return used
+
+
+def _require_lesions(part: pd.DataFrame, lesions: pd.DataFrame, where: str) -> None:
+    """Refuse a table that leaves out what its arm has missed."""
+    shown = part["image_id"][part[TRUE[1:]].sum(axis=1) > 0]
+    if absent := {*shown} - {*lesions["image_id"]}:
+        raise DataError(
+            f"{where}: each image with a lesion by {TRUE[1]}..{TRUE[-1]} must have a row for it, "
+            f"hit or not, but these have none: {_some(absent)}"
+        )
 
 
 def _seeds(table: pd.DataFrame, name: str) -> Seeds:

@@ -1,11 +1,12 @@
 """What must hold of one arm's `lesions.csv` and `candidates.csv` before they are analysed."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from mtlbench.analysis.frame import group, numbers, read_table, refuse
+from mtlbench.analysis.frame import as_text, group, load_predictions, numbers, read_table, refuse
 from mtlbench.errors import DataError
 
 LESIONS = ("image_id", "lesion", "hit", "score")
@@ -41,13 +42,19 @@ def load_findings(predictions: Path) -> Findings | None:
         absent = next(path for path in paths if path not in there)
         raise DataError(f"{absent}: must stand beside {there[0].name}, but is not there")
     tables = [read_table(path) for path in paths]
-    return check_findings(Findings(*tables), *map(str, paths))
+    images = {*load_predictions(predictions)["image_id"]}
+    return check_findings(Findings(*tables), images, *map(str, paths))
 
 
 def check_findings(
-    findings: Findings, lesions: str = "lesions", candidates: str = "candidates"
+    findings: Findings,
+    images: Collection[str],
+    lesions: str = "lesions",
+    candidates: str = "candidates",
 ) -> Findings:
     """Copies with numbers as such, and `seed` and `fold` 0 where they are missing.
+
+    `images` are the ids of the predictions, of whatever split.
 
     Raises:
         DataError: with the table's name, the row and its image, and what must hold.
@@ -67,8 +74,15 @@ def check_findings(
         lesions,
         "score must be given where hit is 1",
     )
-    keys = ["image_id", "lesion", "seed", "fold"]
-    refuse(there, there.duplicated(keys), lesions, "lesion must be unique in its image")
+    keys = ["image_id", "seed", "fold"]
+    refuse(
+        there, there.duplicated([*keys, "lesion"]), lesions, "lesion must be unique in its image"
+    )
+    for table, where in ((there, lesions), (found, candidates)):
+        refuse(table, ~table["image_id"].isin(images), where, "image_id must be in the predictions")
+    hitting, hit = (pd.MultiIndex.from_frame(t[keys]) for t in (found[found["hit"] == 1], there))
+    unexplained = (there["hit"] == 1).to_numpy() & ~hit.isin(hitting)
+    refuse(there, unexplained, lesions, "hit is 1, so a candidate of the image must have hit 1")
     return Findings(there, found)
 
 
@@ -76,7 +90,7 @@ def _check(frame: pd.DataFrame, columns: tuple[str, ...], where: str) -> pd.Data
     if missing := [name for name in columns if name not in frame.columns]:
         raise DataError(f"{where}: column {missing[0]} is missing; columns: {list(frame.columns)}")
     table = frame.copy()
-    table["image_id"] = table["image_id"].astype(str)
+    table["image_id"] = as_text(table["image_id"])
     for name in ("hit", "score"):
         table[name] = numbers(table, name, where)
     for name in ("seed", "fold"):

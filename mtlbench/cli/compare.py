@@ -1,5 +1,6 @@
 """mtlbench compare: anyone's predictions.csv, with intervals and paired differences."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -126,6 +127,12 @@ def _findings(paths: dict[str, Path], metrics: tuple[str, ...]) -> "dict[str, Fi
 
     if all(find_metric(metric).needs != "findings" for metric in metrics):
         return {}
+    for name, other in itertools.combinations(paths, 2):
+        if paths[name].parent == paths[other].parent and paths[name] != paths[other]:
+            raise StudyError(
+                f"{name} and {other}: for FROC each must stand in a folder of its own, since "
+                f"lesions.csv and candidates.csv in {paths[name].parent} are of one of them"
+            )
     found = {name: load_findings(path) for name, path in paths.items()}
     return {name: findings for name, findings in found.items() if findings is not None}
 

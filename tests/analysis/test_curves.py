@@ -147,7 +147,11 @@ def test_froc_by_hand(make):
         {"image_id": ["i0000", "i0001"], "lesion": 1, "hit": 1, "score": [0.9, 0.3]}
     )
     candidates = pd.DataFrame(
-        {"image_id": ["i0000", "i0000", "i0001"], "score": [0.5, 0.2, 0.9], "hit": [0, 0, 1]}
+        {
+            "image_id": ["i0000", "i0000", "i0000", "i0001"],
+            "score": [0.9, 0.5, 0.2, 0.3],
+            "hit": [1, 0, 0, 1],
+        }
     )
     curve = froc_band(frame, Findings(lesions, candidates), resamples=50)
     low, high = (curve[curve["false_positives"].between(*ends)] for ends in ((0, 0.49), (0.51, 8)))

@@ -58,12 +58,18 @@ def test_froc_is_the_mean_over_five_rates():
     assert value(BY_HAND, "froc") == pytest.approx(np.mean(each))
 
 
-def test_only_test_images_count():
-    more = Findings(
-        pd.concat([BY_HAND.lesions, lesions(("elsewhere", 1, 1, 0.99))]),
-        pd.concat([BY_HAND.candidates, candidates(("elsewhere", 0.99, 0))]),
+def with_more(*, lesion=(), candidate=()):
+    return Findings(
+        pd.concat([BY_HAND.lesions, lesions(*lesion)], ignore_index=True),
+        pd.concat([BY_HAND.candidates, candidates(*candidate)], ignore_index=True),
     )
-    assert value(more, "froc") == value(BY_HAND, "froc")
+
+
+def test_only_test_images_count():
+    more = with_more(lesion=[("i4", 1, 1, 0.99)], candidate=[("i4", 0.99, 1), ("i4", 0.98, 0)])
+    frames = {"a": predictions(5).assign(split=["test"] * 4 + ["val"])}
+    found = compare(frames, metrics=["froc"], resamples=100, findings={"a": more})
+    assert found.estimates["value"].item() == value(BY_HAND, "froc")
 
 
 def many(seed, n=120, skill=1.0):
@@ -80,7 +86,10 @@ def many(seed, n=120, skill=1.0):
                 for k, h, s in zip(with_lesion, hit, strength, strict=True)
             )
         ),
-        candidates(*((f"i{k}", s, 0) for k, s in zip(wrong, scores, strict=True))),
+        candidates(
+            *((f"i{k}", s, 0) for k, s in zip(wrong, scores, strict=True)),
+            *((f"i{k}", s, 1) for k, s in zip(with_lesion[hit], strength[hit], strict=True)),
+        ),
     )
 
 
@@ -133,6 +142,18 @@ def test_an_arm_without_findings_has_no_value():
             "lesion must be unique",
         ),
         (lambda f: Findings(f.lesions.drop(columns="hit"), f.candidates), "column hit is missing"),
+        (
+            lambda _: with_more(candidate=[("I0", 0.9, 0)]),
+            r"candidates: row 5 \(image I0\): image_id must be in the predictions",
+        ),
+        (
+            lambda _: with_more(lesion=[("I0", 1, 0, np.nan)]),
+            r"lesions: row 4 \(image I0\): image_id must be in the predictions",
+        ),
+        (
+            lambda f: Findings(f.lesions, f.candidates[f.candidates["image_id"] != "i1"]),
+            r"lesions: row 2 \(image i1\): hit is 1, so a candidate of the image must have hit 1",
+        ),
     ],
 )
 def test_faults_are_refused(change, message):
@@ -141,9 +162,23 @@ def test_faults_are_refused(change, message):
         compare(frames, metrics=["froc"], findings={"a": BY_HAND, "b": change(BY_HAND)})
 
 
+def test_a_lesion_of_the_truth_must_have_a_row_hit_or_not():
+    """Without its row what is missed would not count."""
+    frame = predictions(4)
+    frame["true_1"] = [0, 30, 0, 20]
+    frame["true_0"] = frame["both_0"] = 100 - frame["true_1"]
+    missing = r"lesions \(seed 0\): each image with a lesion by true_1..true_4 .*none: i3"
+    with pytest.raises(DataError, match=missing):
+        compare({"a": frame}, metrics=["froc"], findings={"a": BY_HAND})
+    told = with_more(lesion=[("i3", 1, 0, np.nan)])
+    found = compare({"a": frame}, metrics=["froc"], resamples=100, findings={"a": told})
+    assert found.estimates["value"].item() < value(BY_HAND, "froc")
+
+
 def test_files_beside_the_predictions(tmp_path):
     path = tmp_path / "predictions.csv"
     assert load_findings(path) is None
+    predictions(4).to_csv(path, index=False)
     BY_HAND.lesions.to_csv(tmp_path / "lesions.csv", index=False)
     with pytest.raises(DataError, match=r"candidates\.csv: must stand beside lesions\.csv"):
         load_findings(path)
