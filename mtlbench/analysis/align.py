@@ -65,8 +65,7 @@ def align(
             where a used row lacks its number, or where a patient is in two folds.
 
     """
-    tables = {name: check(frame, f"arm {name!r}") for name, frame in frames.items()}
-    arms = {name: _seeds(table, name) for name, table in tables.items()}
+    arms = {name: _seeds(check(frame, f"arm {name!r}"), name) for name, frame in frames.items()}
     origin, seeds = next(iter(arms.items()))
     first = next(iter(seeds.values()))
     for name, parts in arms.items():
@@ -86,8 +85,7 @@ def align(
         label_N=None if label_NK is None else label_NK[:, 0],
         true_NK=true_NK,
     )
-    images = {name: {*table["image_id"]} for name, table in tables.items()}
-    found = _shared_findings(findings or {}, arms, images)
+    found = _shared_findings(findings or {}, arms)
     return cases, [
         _arm(name, arms[name], name in scored, name in masked, found.get(name)) for name in arms
     ]
@@ -108,7 +106,7 @@ def _arm(name: str, parts: Seeds, scored: bool, masked: bool, findings: Findings
 
 
 def _shared_findings(
-    findings: Mapping[str, Findings], arms: Mapping[str, Seeds], images: Mapping[str, set[str]]
+    findings: Mapping[str, Findings], arms: Mapping[str, Seeds]
 ) -> dict[str, Findings]:
     """Those of the arms that localise, in test cases only; their lesions must be the same."""
     used: dict[str, Findings] = {}
@@ -117,7 +115,7 @@ def _shared_findings(
         if name not in findings:
             continue
         checked = check_findings(
-            findings[name], images[name], f"arm {name!r}: lesions", f"arm {name!r}: candidates"
+            findings[name], f"arm {name!r}: lesions", f"arm {name!r}: candidates"
         )
         fold = next(iter(seeds.values())).set_index("image_id")["fold"]
         lesions, candidates = (

@@ -1,6 +1,5 @@
 """What must hold of one arm's `lesions.csv` and `candidates.csv` before they are analysed."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,19 +41,18 @@ def load_findings(predictions: Path) -> Findings | None:
         absent = next(path for path in paths if path not in there)
         raise DataError(f"{absent}: must stand beside {there[0].name}, but is not there")
     tables = [read_table(path) for path in paths]
+    found = check_findings(Findings(*tables), *map(str, paths))
     images = {*load_predictions(predictions)["image_id"]}
-    return check_findings(Findings(*tables), images, *map(str, paths))
+    for table, path in zip((found.lesions, found.candidates), paths, strict=True):
+        strange = ~table["image_id"].isin(images)
+        refuse(table, strange, str(path), f"image_id must be one of {predictions.name}")
+    return found
 
 
 def check_findings(
-    findings: Findings,
-    images: Collection[str],
-    lesions: str = "lesions",
-    candidates: str = "candidates",
+    findings: Findings, lesions: str = "lesions", candidates: str = "candidates"
 ) -> Findings:
     """Copies with numbers as such, and `seed` and `fold` 0 where they are missing.
-
-    `images` are the ids of the predictions, of whatever split.
 
     Raises:
         DataError: with the table's name, the row and its image, and what must hold.
@@ -78,8 +76,6 @@ def check_findings(
     refuse(
         there, there.duplicated([*keys, "lesion"]), lesions, "lesion must be unique in its image"
     )
-    for table, where in ((there, lesions), (found, candidates)):
-        refuse(table, ~table["image_id"].isin(images), where, "image_id must be in the predictions")
     hitting, hit = (pd.MultiIndex.from_frame(t[keys]) for t in (found[found["hit"] == 1], there))
     unexplained = (there["hit"] == 1).to_numpy() & ~hit.isin(hitting)
     refuse(there, unexplained, lesions, "hit is 1, so a candidate of the image must have hit 1")

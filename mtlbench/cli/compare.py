@@ -128,10 +128,12 @@ def _findings(paths: dict[str, Path], metrics: tuple[str, ...]) -> "dict[str, Fi
     if all(find_metric(metric).needs != "findings" for metric in metrics):
         return {}
     for name, other in itertools.combinations(paths, 2):
-        if paths[name].parent == paths[other].parent and paths[name] != paths[other]:
+        folder = paths[name].parent
+        shared = folder == paths[other].parent and paths[name] != paths[other]
+        if shared and (folder / "lesions.csv").exists():
             raise StudyError(
                 f"{name} and {other}: for FROC each must stand in a folder of its own, since "
-                f"lesions.csv and candidates.csv in {paths[name].parent} are of one of them"
+                f"lesions.csv and candidates.csv in {folder} are of one of them"
             )
     found = {name: load_findings(path) for name, path in paths.items()}
     return {name: findings for name, findings in found.items() if findings is not None}

@@ -143,14 +143,6 @@ def test_an_arm_without_findings_has_no_value():
         ),
         (lambda f: Findings(f.lesions.drop(columns="hit"), f.candidates), "column hit is missing"),
         (
-            lambda _: with_more(candidate=[("I0", 0.9, 0)]),
-            r"candidates: row 5 \(image I0\): image_id must be in the predictions",
-        ),
-        (
-            lambda _: with_more(lesion=[("I0", 1, 0, np.nan)]),
-            r"lesions: row 4 \(image I0\): image_id must be in the predictions",
-        ),
-        (
             lambda f: Findings(f.lesions, f.candidates[f.candidates["image_id"] != "i1"]),
             r"lesions: row 2 \(image i1\): hit is 1, so a candidate of the image must have hit 1",
         ),
@@ -184,6 +176,13 @@ def test_files_beside_the_predictions(tmp_path):
         load_findings(path)
     BY_HAND.candidates.to_csv(tmp_path / "candidates.csv", index=False)
     assert value(load_findings(path), "froc") == value(BY_HAND, "froc")
+    strange = with_more(lesion=[("I0", 1, 0, np.nan)], candidate=[("I0", 0.9, 0)])
+    for name, line in (("lesions", 6), ("candidates", 7)):
+        getattr(strange, name).to_csv(tmp_path / f"{name}.csv", index=False)
+        must = rf"{name}\.csv: line {line} \(image I0\): image_id must be one of predictions\.csv"
+        with pytest.raises(DataError, match=must):
+            load_findings(path)
+        getattr(BY_HAND, name).to_csv(tmp_path / f"{name}.csv", index=False)
     BY_HAND.candidates.assign(hit="yes").to_csv(tmp_path / "candidates.csv", index=False)
     with pytest.raises(DataError, match=r"candidates\.csv: line 2 .*hit must be a number"):
         load_findings(path)

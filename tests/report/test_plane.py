@@ -47,6 +47,44 @@ def test_cells_with_both_tasks_stand_at_their_estimates(arms):
     assert len(drawn.figure.axes[0].patches) == 2
 
 
+def held_to(arms, **changed):
+    """The figure where the joint cell's Dice has other entries in the tables."""
+    study, numbers, _ = arms
+    key = (next(cell.name for cell in study.complete if cell.arm == "joint"), "dice")
+    estimate = {**numbers.estimate, key: {**numbers.estimate[key], **changed}}
+    with styled():
+        (drawn,) = plane.draw(study, replace(numbers, estimate=estimate))
+    return drawn, key[0]
+
+
+def test_without_an_interval_there_is_no_region(arms):
+    drawn, name = held_to(arms, low=np.nan, high=np.nan, reliable=False)
+    assert len(drawn.figure.axes[0].patches) == len(arms[2].figure.axes[0].patches) - 1
+    rows = drawn.data[drawn.data["kind"] == "cell"].set_index("cell")
+    region = ["auc_se", "dice_se", "auc_radius", "dice_radius", "correlation"]
+    assert rows.loc[name, region].isna().all()
+    assert rows.drop(index=name)[region].notna().all(axis=None)
+
+
+def test_an_unreliable_region_is_dashed(arms):
+    study, numbers, drawn = arms
+    sure = {key: {**row, "reliable": True} for key, row in numbers.estimate.items()}
+    sure = (study, replace(numbers, estimate=sure), drawn)
+    for doubtful in (False, True):
+        patches = held_to(sure, reliable=not doubtful)[0].figure.axes[0].patches
+        assert [patch.get_linestyle() not in ("-", "solid") for patch in patches].count(
+            True
+        ) == int(doubtful)
+
+
+def test_the_baselines_of_one_task_are_in_view(arms):
+    study, numbers, drawn = arms
+    near = drawn.figure.axes[1]
+    for arm, metric, limits in (("cls", "auc", near.get_xlim()), ("seg", "dice", near.get_ylim())):
+        cell = next(cell for cell in study.complete if cell.arm == arm)
+        assert limits[0] < 100 * numbers.value(cell, metric) < limits[1]
+
+
 def test_published_points_are_hollow_and_said_not_to_be_comparable(arms):
     figure = arms[2].figure
     others = [line for line in figure.axes[0].lines if "Le 2019" in str(line.get_label())]

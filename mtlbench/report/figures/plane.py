@@ -1,7 +1,9 @@
 """The AUC-Dice plane: both tasks of a cell at once, who is on the front, who dominates whom."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -19,8 +21,10 @@ from mtlbench.report.figures.style import (
 from mtlbench.report.notes import seeds_caption, span
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.published import published
-from mtlbench.report.text import level_text
+from mtlbench.report.text import absent, level_text
 
+REGION = ("_se", "_df", "_radius", "correlation")
+"""How the columns of a region end."""
 MOST_RESAMPLES = 2000
 """Of the patients: a probability then has a standard error of 1.1 points at most."""
 
@@ -33,6 +37,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     found = joint(frames, level=rules.level, resamples=resamples)
     if found.points.empty:
         return
+    found = replace(found, points=_held_to_the_tables(found.points, numbers))
     plane = _plane(study, numbers, found)
     matrix = 1 < len(plane.cells) <= dominance.MOST_CELLS
     figure = Figure(figsize=(TWO_COLUMNS, 3.0))
@@ -51,7 +56,8 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         f"AUC against mean Dice of the cells with both tasks. (a) {level_text(rules.level)} joint "
         "confidence regions: ellipses on the logit scale, of closed-form standard errors and the "
         f"correlation of {resamples} resamples of patients, √(2F) standard errors wide, F of "
-        "F(2, df). (b) The points from near; rings: single seeds; dotted: Pareto front of the "
+        "F(2, df); none where a value has no interval, dashed where an interval may be wrong. "
+        "(b) The points from near; rings: single seeds; dotted: Pareto front of the "
         f"values; dashed: baselines with one task. {where} how many of the resamples the one "
         "is at least as good on both metrics and better on one (these trained models)."
         f"{' Hollow: published values, other test sets.' if plane.others else ''} "
@@ -59,6 +65,15 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         f"{seeds_caption(study)}.)",
         f"AUC-Dice plane of {', '.join(cell.label for cell in plane.cells)}",
     )
+
+
+def _held_to_the_tables(points: pd.DataFrame, numbers: Numbers) -> pd.DataFrame:
+    """Without the regions of cells that have no interval of a value; `reliable` as the tables."""
+    rows = [[numbers.estimate[arm, metric] for metric in AXES] for arm in points["arm"]]
+    bare = [any(absent(row["low"]) for row in pair) for pair in rows]
+    region = [column for column in map(str, points) if column.endswith(REGION)]
+    points = points.assign(**{c: points[c].mask(np.array(bare)) for c in region})
+    return points.assign(reliable=[all(row["reliable"] for row in pair) for pair in rows])
 
 
 def _plane(study: Study, numbers: Numbers, found: Joint) -> Plane:

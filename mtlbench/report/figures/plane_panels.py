@@ -48,7 +48,10 @@ def far(axis: Axes, plane: Plane) -> None:
                 for what in ("", "_se", "_radius")
             )
             edge_T2 = 100 * outline(value_2, se_2, row["correlation"], radius_2)
-            axis.fill(*edge_T2.T, facecolor=to_rgba(colour, 0.06), edgecolor=colour, lw=0.8)
+            axis.fill(
+                *edge_T2.T, facecolor=to_rgba(colour, 0.06), edgecolor=colour, lw=0.8,
+                ls="-" if row["reliable"] else (0, (4, 2)),
+            )  # fmt: skip
         label = None if cell.arm in named else _legend(plane, cell)
         axis.plot(*_at(row), "o", color=colour, ms=3.5, label=label)
         named.add(cell.arm)
@@ -90,6 +93,7 @@ def near(axis: Axes, plane: Plane) -> None:
         for row in plane.seeds:
             if row["arm"] in names:
                 axis.plot(*_at(row), "o", **ring)
+    _show_bases(axis, plane)
     axis.margins(MARGIN)
     widen(axis, "x", least=0)
     widen(axis, "y", least=0)
@@ -97,6 +101,13 @@ def near(axis: Axes, plane: Plane) -> None:
         _write_cells(axis, plane, cells)
     _lines(axis, plane)
     _name(axis)
+
+
+def _show_bases(axis: Axes, plane: Plane) -> None:
+    """Let the axes reach to the baselines: on which side of them a cell lies is the question."""
+    x, y = _at(next(iter(plane.points.values())))
+    for metric, _, value in plane.bases:
+        axis.update_datalim([(100 * value, y) if metric == "auc" else (x, 100 * value)])
 
 
 def _write_cells(axis: Axes, plane: Plane, cells: list[Cell]) -> None:
