@@ -55,7 +55,8 @@ def bootstrap(
     for key, (value_1, variance_1) in itself.items():
         assert variance_1 is not None
         value_B, variance_B = resampled[key]
-        value_S, covariance_SS = _by_seed(by_metric[key[0]], key[1], key[2], seeds)
+        n_base = _unpaired(key, seeds)
+        value_S, covariance_SS = _by_seed(by_metric[key[0]], key[1], key[2], n_base)
         estimates[key] = Estimate(
             value=float(value_1[0]),
             variance=float(variance_1[0]),
@@ -67,6 +68,7 @@ def bootstrap(
             centre=_centre(by_metric[key[0]], key[1], key[2]),
             left_out_P=left_out[key][0] if key in left_out else None,
             no_interval=_no_interval(by_metric[key[0]], key[1], key[2]),
+            n_base=n_base,
         )
     return estimates
 
@@ -153,22 +155,29 @@ def _mean_over_seeds(kernels: Sequence[Kernel], draw: Draw) -> tuple[Floats, Flo
 
 
 def _by_seed(
-    statistic: Statistic, arm: str, base: str | None, seeds: Mapping[str, tuple[object, ...]]
+    statistic: Statistic, arm: str, base: str | None, n_base: int
 ) -> tuple[Floats, Floats]:
     """Evaluate each seed on the test set: values and their patient-level covariances.
 
-    The difference of two arms with other seeds has no value by seed: NaN.
+    A difference has a value for each seed of both arms; where seeds do not pair (`n_base`), those
+    of the arm and then the baseline's with changed signs.
     """
     assert statistic.rows is not None
-    if base is not None and seeds[arm] != seeds[base]:
-        return np.full(1, np.nan), np.full((1, 1), np.nan)
     draw = statistic.rows.draw(np.ones((statistic.rows.n_patients, 1), np.int64))
     samples = [kernel(draw) for kernel in statistic.kernels[arm]]
     if base is not None:
         bases = [kernel(draw) for kernel in statistic.kernels[base]]
-        samples = [
-            (value - other, influence - others)
-            for (value, influence), (other, others) in zip(samples, bases, strict=True)
-        ]
+        less = [(-value, -influence) for value, influence in bases]
+        samples = [*samples, *less] if n_base else [*map(_sum, samples, less)]
     covariance_SS = [[float(draw.covariance(a, b)[0]) for _, b in samples] for _, a in samples]
     return np.concatenate([value for value, _ in samples]), np.array(covariance_SS)
+
+
+def _sum(one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    return one[0] + other[0], one[1] + other[1]
+
+
+def _unpaired(key: Key, seeds: Mapping[str, tuple[object, ...]]) -> int:
+    """How many seeds the baseline has, if they are others than the arm's."""
+    _, arm, base = key
+    return 0 if base is None or seeds[arm] == seeds[base] else len(seeds[base])

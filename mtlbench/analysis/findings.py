@@ -40,13 +40,15 @@ def load_findings(predictions: Path) -> Findings | None:
     if len(there) == 1:
         absent = next(path for path in paths if path not in there)
         raise DataError(f"{absent}: must stand beside {there[0].name}, but is not there")
-    tables = [read_table(path) for path in paths]
-    found = check_findings(Findings(*tables), *map(str, paths))
+    tables = [
+        _check(read_table(path), columns, str(path))
+        for path, columns in zip(paths, (LESIONS, CANDIDATES), strict=True)
+    ]
     images = {*load_predictions(predictions)["image_id"]}
-    for table, path in zip((found.lesions, found.candidates), paths, strict=True):
+    for table, path in zip(tables, paths, strict=True):
         strange = ~table["image_id"].isin(images)
         refuse(table, strange, str(path), f"image_id must be one of {predictions.name}")
-    return found
+    return check_findings(Findings(*tables), *map(str, paths))
 
 
 def check_findings(

@@ -90,7 +90,9 @@ def _column(cases: Cases, table: pd.DataFrame | None, variable: str) -> np.ndarr
             f"subgroups: must be {', '.join(DERIVED)} or a column of the cases "
             f"({', '.join(known)}), but got {variable!r}"
         )
-    pairs = pd.DataFrame({name: as_text(table[name]) for name in ("image_id", variable)})
+    pairs = pd.DataFrame(
+        {"image_id": as_text(table["image_id"]), variable: _whole(as_text(table[variable]))}
+    )
     pairs = pairs[pairs["image_id"].isin(cases.image_N)].drop_duplicates()
     if absent := sorted({*cases.image_N} - {*pairs["image_id"]})[:10]:
         example = "" if table.empty else f" (the cases' ids are like {table['image_id'].iloc[0]!r})"
@@ -102,6 +104,12 @@ def _column(cases: Cases, table: pd.DataFrame | None, variable: str) -> np.ndarr
         image = value_n.index[value_n.index.duplicated()][0]
         raise DataError(f"cases: {variable} must be one for an image, but {image} has two")
     return value_n.reindex(cases.image_N).to_numpy(str)
+
+
+def _whole(text: "pd.Series[str]") -> "pd.Series[str]":
+    """Whole numbers that a program wrote as 2.0, as it does where some are missing: 2."""
+    floats = text.str.fullmatch(r"-?\d+\.0") | text.isin(["", "nan"])
+    return text.str.removesuffix(".0") if floats.all() else text
 
 
 def restrict(cases: Cases, arms: Sequence[Arm], kept_N: Mask) -> tuple[Cases, list[Arm]]:

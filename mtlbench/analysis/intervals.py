@@ -26,7 +26,7 @@ class Estimate:
     variance: float
     """Patient-level, these trained models fixed."""
     value_S: Floats
-    """Their mean is `value`."""
+    """Their mean is `value`; where seeds do not pair, see `n_base`."""
     covariance_SS: Floats
     """Patient-level covariance of the seeds' values."""
     value_B: Floats
@@ -41,6 +41,15 @@ class Estimate:
     """Values with each patient left out, for BCa."""
     no_interval: str = ""
     """The metric's own reason why there is none, though the patients differ."""
+    n_base: int = 0
+    """How many of S, the last, are the baseline's own seeds, with their signs changed: a difference
+    of two arms with other seeds is the sum of both parts' means. 0: seeds pair, or one arm."""
+
+    @property
+    def n_seeds(self) -> int:
+        """Trainings; where there are two samples, those of the smaller."""
+        n = self.value_S.size
+        return min(n - self.n_base, self.n_base or n)
 
     @property
     def n_undefined(self) -> int:

@@ -66,7 +66,7 @@ def _interval(
     estimate: Estimate, metric: Metric, scale: Scale, rules: Rules
 ) -> tuple[Interval | None, str]:
     """Seeds as random readers where there are enough of them, else the trained models as given."""
-    if rules.method is None and estimate.value_S.size >= MIN_SEEDS:
+    if rules.method is None and estimate.n_seeds >= MIN_SEEDS:
         return seeds_by_cases(estimate, scale, rules.level), ORH + scale.suffix
     method = rules.method or metric.method
     name = NAMES[method] + (scale.suffix if method == STUDENTISED else "")
@@ -168,8 +168,10 @@ def _difference(
     if interval is None:
         return row, [f"{title}: no interval: {_why_none(estimate)}"]
     warnings = _undefined(title, estimate)
-    if np.isnan(estimate.value_S).any():
-        warnings.append(f"{title}: other seeds: the interval holds for these trained models only")
+    if estimate.n_base:
+        random = "each arm's are a sample of their own, not paired"
+        fixed = "the interval holds for these trained models only"
+        warnings.append(f"{title}: other seeds: {random if method.startswith(ORH) else fixed}")
     row |= {"low": interval.low, "high": interval.high, "p": interval.p}
     return row | {"p_noninferior": _noninferior(estimate, metric, rules)}, warnings
 

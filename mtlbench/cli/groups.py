@@ -15,7 +15,7 @@ HEADER = ("value\n[interval]", "Δ\n[interval]", "interaction: Δ\n- Δ in the o
 
 def subgroup_tables(found: "pd.DataFrame") -> Iterator[Table]:
     """One for each metric and group; a field is a number above its interval."""
-    width = min(found["arm"].str.len().max(), WIDEST)
+    width = min(int(found["arm"].str.len().max()) + 2, WIDEST)
     for name, rows in found.groupby(["metric", "variable", "group"], sort=False):
         metric, variable, group = name
         sizes = (f"{rows[f'n_{of}'].iloc[0]} {of}" for of in ("patients", "cases", "positive"))

@@ -187,9 +187,12 @@ def report(
     ] = False,
 ) -> None:
     """Draw tables and figures again, from the study's files only."""
-    from mtlbench.report import build
+    from mtlbench.report import build, images_warning
 
-    print(build(folder, images=not no_images) / "index.html")
+    page = build(folder, images=not no_images) / "index.html"
+    if not no_images and (warning := images_warning(folder)):
+        print(f"warning: {warning}", file=sys.stderr)
+    print(page)
 
 
 def _open(study: str, results: Path, data: list[str] | None) -> "Session":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mtlbench.report import html, latex, markdown
 from mtlbench.report.collect import read_study
-from mtlbench.report.figures import draw_all
+from mtlbench.report.figures import draw_all, kept
 from mtlbench.report.files import write_csv
 from mtlbench.report.headline import headline
 from mtlbench.report.html import Page
@@ -55,10 +55,11 @@ def build(study_folder: Path, *, images: bool = True) -> Path:
         *([subgroups_table(study, grouped, said)] if study.config.compare.subgroups else []),
         *([] if mattered.empty else [importance_table(study, mattered)]),
     ]
+    lost = filter(None, [kept.warning(study)]) if images else ()
     page = Page(
         headline=headline(study, numbers),
         tables=tables,
-        warnings=(*study.damaged, *unknown, *numbers.warnings),
+        warnings=(*study.damaged, *lost, *unknown, *numbers.warnings),
         methods=methods(study, numbers),
         bibtex=bibtex(study, numbers, others),
     )
@@ -78,6 +79,11 @@ def build(study_folder: Path, *, images: bool = True) -> Path:
         drawn = draw_all(study, numbers, folder / "figures", images=images)
         _write(folder / "index.html", html.render(study, numbers, page, drawn))
     return study_folder / "report"
+
+
+def images_warning(study_folder: Path) -> str:
+    """Which files of images are gone, and what that makes of the report; empty if none are."""
+    return kept.warning(read_study(study_folder))
 
 
 @contextmanager

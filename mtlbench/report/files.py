@@ -16,7 +16,7 @@ from mtlbench.records import read_csv, read_json
 from mtlbench.report.text import csv_text
 
 HISTORY = (
-    *("step", "loss_cls", "loss_seg", "val_loss_cls", "val_loss_seg"),
+    *("epoch", "step", "loss_cls", "loss_seg", "val_loss_cls", "val_loss_seg"),
     *("val_auc", "val_dice_lesions"),
 )
 """The columns of `history.csv` that a report draws."""

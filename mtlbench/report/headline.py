@@ -88,17 +88,21 @@ def _size(study: Study, numbers: Numbers, cell: Cell, metric: str) -> str:
     """The difference and what its interval leaves open; Holm's p where that alone forbids."""
     row = numbers.comparison[cell.name, metric]
     value, low, high = (row[key] for key in ("difference", "low", "high"))
-    places = text.places(value, low, high)
-    size = f"{text.signed(value, places)} points"
+    size = f"{_points(value)} points"
     if text.absent(low):
         return f"{size}, no interval"
     level = text.level_text(study.config.compare.level)
-    size += f", {level} interval {text.signed(low, places)} to {text.signed(high, places)}"
+    size += f", {level} interval {_points(low)} to {_points(high)}"
     alone = row["reliable"] and not low <= 0 <= high
     if alone and not numbers.supported(cell, metric, study.config.compare.level):
         adjusted = ADJUSTED[study.config.compare.adjust]
         size += f", but {adjusted} p = {text.p_value(row['p_adjusted'])}"
     return size
+
+
+def _points(value: float) -> str:
+    """In prose nothing stands below each other: each number has the decimals that it needs."""
+    return text.signed(value, text.places(value))
 
 
 def _arm(study: Study, cell: Cell) -> str:

@@ -183,6 +183,10 @@ def test_files_beside_the_predictions(tmp_path):
         with pytest.raises(DataError, match=must):
             load_findings(path)
         getattr(BY_HAND, name).to_csv(tmp_path / f"{name}.csv", index=False)
+    other_case = BY_HAND.candidates.assign(image_id=BY_HAND.candidates["image_id"].str.upper())
+    other_case.to_csv(tmp_path / "candidates.csv", index=False)
+    with pytest.raises(DataError, match=r"candidates\.csv: line 2 .*must be one of predictions"):
+        load_findings(path)
     BY_HAND.candidates.assign(hit="yes").to_csv(tmp_path / "candidates.csv", index=False)
     with pytest.raises(DataError, match=r"candidates\.csv: line 2 .*hit must be a number"):
         load_findings(path)

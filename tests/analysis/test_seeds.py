@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -76,3 +78,27 @@ def test_orh_by_hand():
     covariance = np.full((3, 3), 0.02) + np.eye(3)
     assert orh_variance(values, covariance) == pytest.approx((0.07 / 3, 98))
     assert orh_variance(values, -covariance) == pytest.approx((0.01 / 3, 2))
+
+
+def test_seeds_of_their_own_give_welchs_t_test(make_estimate):
+    """Where patients share nothing, two samples of trainings are compared as any two samples."""
+    arm, base = np.array([0.82, 0.85, 0.81, 0.84]), np.array([0.79, 0.8, 0.83])
+    value, signed = arm.mean() - base.mean(), np.concatenate([arm, -base])
+    t_B = np.ones(99)
+    one = make_estimate(value, 1e-4, t_B, values=signed, covariance=np.eye(7) * 1e-4)
+    found = seeds_by_cases(replace(one, n_base=3), IDENTITY, 0.9)
+    test = stats.ttest_ind(arm, base, equal_var=False)
+    limits = test.confidence_interval(0.9)
+    assert (found.low, found.high) == pytest.approx((limits.low, limits.high))
+    assert found.p == pytest.approx(test.pvalue)
+
+
+def test_two_samples_by_hand():
+    """MS/S = 0.005/2 and 0.01/3; cov₂ = 0.02 and 0.03, less twice 0.01 between the two."""
+    values = np.array([0.4, 0.5, -0.4, -0.5, -0.6])
+    covariance = np.full((5, 5), -0.01)
+    covariance[:2, :2], covariance[2:, 2:] = 0.02, 0.03
+    parts = np.array([0.0025, 0.01 / 3])
+    variance = parts.sum() + 0.03
+    expected = variance, variance**2 / (parts**2 / [1, 2]).sum()
+    assert orh_variance(values, covariance + np.eye(5), 3) == pytest.approx(expected)

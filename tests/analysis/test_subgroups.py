@@ -5,7 +5,7 @@ import pytest
 from mtlbench.analysis import compare
 from mtlbench.analysis.align import align
 from mtlbench.analysis.contrast import contrast
-from mtlbench.analysis.groups import restrict
+from mtlbench.analysis.groups import find_groups, restrict
 from mtlbench.analysis.scores import calibration_statistic
 from mtlbench.analysis.subgroups import subgroups
 from mtlbench.errors import DataError, StudyError
@@ -259,3 +259,18 @@ def test_what_is_asked_must_be_there(frames, cases):
         within(frames, cases, ["view"], metrics=["froc"])
     with pytest.raises(DataError, match="every test image must be there, but not i0239"):
         within(frames, cases.iloc[:-1], ["view"])
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        (["1.0", "2.0", ""], ["1", "2"]),
+        (["1.0", "2.5", ""], ["1.0", "2.5"]),
+        (["01", "1.0", ""], ["01", "1.0"]),
+    ],
+)
+def test_whole_numbers_that_were_written_as_floats_name_groups(make, written, names):
+    """A column of whole numbers with gaps comes as 2.0 from pandas."""
+    aligned, _ = align({"a": make(6)})
+    table = pd.DataFrame({"image_id": aligned.image_N, "density": written * 2})
+    assert [group.name for group in find_groups(aligned, table, "density")] == names

@@ -42,3 +42,9 @@ def test_an_unreliable_row_has_a_mark_and_the_table_says_so():
     assert not any(line.startswith("conventional") and "*" in line for line in lines)
     assert any("* an interval or p may be wrong" in line for line in lines)
     assert not any("*" in line for line in printed([ROW]))
+
+
+def test_the_head_of_short_names_is_whole():
+    lines = printed([ROW | {"arm": "a"}, TESTED | {"arm": "b"}])
+    assert any(line.startswith("arm ") for line in lines)
+    assert any(line.startswith("b *") for line in lines)

@@ -67,7 +67,7 @@ def test_forest_shows_the_estimates(drawn, written):
     expected = [numbers.value(cell, "auc") for cell in study.complete]
     for y, value in enumerate(expected):
         assert (value is None and y not in points) or points[y] == pytest.approx(100 * value)
-    assert points[len(expected) + 1] == pytest.approx(80.54)
+    assert points[len(expected)] == pytest.approx(80.54)
 
 
 def test_a_value_without_an_interval_is_hollow_with_its_reason(written):
@@ -83,7 +83,72 @@ def test_a_value_without_an_interval_is_hollow_with_its_reason(written):
     faces = {line.get_ydata()[0]: line.get_markerfacecolor() for line in points[:3]}
     assert faces[3] == "white"
     assert faces[0] == points[0].get_color()
-    assert f"hollow and coloured: no interval (AUC of joint: {reason})" in drawn.caption
+    assert f"; hollow dots: no interval ({reason});" in drawn.caption
+
+
+def test_captions_do_not_tell_of_differences_that_are_not_drawn(written):
+    study = read_study(written / "arms")
+    warning = "auc, joint - cls: no interval: most resamples are equal"
+    numbers = replace(measure(study), warnings=(warning,))
+    with styled():
+        (drawn,) = forest.draw(study, numbers)
+    assert "no interval" not in drawn.caption
+
+
+def test_a_difference_without_an_interval_is_hollow(written):
+    study = read_study(written / "arms")
+    numbers = measure(study)
+    numbers.comparison["joint", "auc"].update(low=float("nan"), high=float("nan"))
+    with styled():
+        (drawn,) = differences.draw(study, numbers)
+    dots = [line for line in drawn.figure.axes[0].lines if line.get_marker() == "o"]
+    assert [line.get_markerfacecolor() == "white" for line in dots] == [False, True]
+    assert "; hollow dots: no interval" in drawn.caption
+
+
+def test_published_values_are_diamonds_below_ours(drawn):
+    figure = drawn["forest"].figure
+    diamonds = [line for axis in figure.axes for line in axis.lines if line.get_marker() == "D"]
+    assert {line.get_markerfacecolor() for line in diamonds} == {"white"}  # not comparable
+    assert min(line.get_ydata()[0] for line in diamonds) == 4
+    assert "hollow diamonds: published values (Le 2019 cls, not comparable: " in (
+        drawn["forest"].caption
+    )
+    assert not figure.texts  # no text across the panels
+
+
+def test_a_spike_leaves_the_axes_and_the_caption_says_so(arms_study):
+    study = read_study(arms_study)
+    run = next(cell for cell in study.complete if cell.arm == "cls").runs[0]
+    path = run.folder.path / "history.csv"
+    history = pd.read_csv(path)
+    usual = history["val_loss_cls"].max()
+    history.loc[2, "val_loss_cls"] = 50
+    history.to_csv(path, index=False)
+    record = run.folder.record()
+    run.folder.write_record(
+        record | {"files": record["files"] | run.folder.describe(["history.csv"])}
+    )
+    study = read_study(arms_study)
+    with styled():
+        (drawn,) = curves.draw(study, measure(study))
+    assert usual < drawn.figure.axes[1].get_ylim()[1] < 25
+    assert drawn.caption.endswith("leave the axes of (a, b).")
+    assert drawn.data["val_loss_cls"].max() == 50
+
+
+def test_folds_of_unequal_length_are_averaged_by_epoch():
+    history = pd.DataFrame(
+        {
+            "run": ["a", "a", "b", "b"],
+            "epoch": [1, 2, 1, 2],
+            "step": [8, 16, 9, 18],
+            "loss_cls": [0.8, 0.4, 0.6, 0.2],
+        }
+    )
+    mean = curves._mean(history, ["loss_cls"])
+    assert mean["step"].tolist() == [8.5, 17]
+    assert mean["loss_cls"].tolist() == pytest.approx([0.7, 0.3])
 
 
 def test_the_caption_of_differences_names_their_own_scale(drawn, written):

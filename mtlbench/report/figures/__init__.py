@@ -14,6 +14,7 @@ from mtlbench.report.figures import (
     froc,
     heatmap,
     importances,
+    kept,
     plane,
     pr,
     roc,
@@ -31,7 +32,9 @@ def draw_all(study: Study, numbers: Numbers, folder: Path, *, images: bool) -> l
     """Write every figure that the study's data allow, as PDF, SVG and PNG, with its data."""
     folder.mkdir(parents=True)
     with styled():
-        return [save(drawn, folder) for drawn in _figures(study, numbers, images=images)]
+        redrawn = images and not kept.lost(study)
+        saved = [save(drawn, folder) for drawn in _figures(study, numbers, images=redrawn)]
+    return saved + kept.keep(study, folder) if images and not redrawn else saved
 
 
 def _figures(study: Study, numbers: Numbers, *, images: bool) -> Iterator[Drawn]:

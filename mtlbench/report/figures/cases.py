@@ -78,24 +78,41 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(wrapped(title, int(15 * side)))
     figure.legend(handles=_patches(), loc="outside lower center", ncols=4)
-    yield Drawn(
-        "cases",
-        figure,
-        _data(shown, segmenting, ranked, picked),
-        f"{', '.join(f'{row} {case}' for case, row in picked.items())}. {_rule(len(ranked))}; seed "
-        f"{segmenting[0].cell.runs[0].seed}. Coloured: lesions of the truth and of the predictions "
+    data = _data(shown, segmenting, ranked, picked)
+    yield Drawn("cases", figure, data, caption(data), alt(data))
+
+
+def caption(data: pd.DataFrame) -> str:
+    """From what `cases.csv` holds."""
+    n_lesions = data.dropna(subset=["mean_dice"])["image_id"].nunique()
+    return (
+        f"{', '.join(f'{row} {case}' for case, row in _drawn(data).items())}. {_rule(n_lesions)}; "
+        f"seed {data['seed'].iloc[0]}. Coloured: lesions of the truth and of the predictions "
         "by class. Below: Dice of lesion against healthy on the full image, and the cancer score. "
-        "White outlines: ignored.",
-        f"Image, ground truth and predictions of {len(picked)} test cases: "
-        f"{', '.join(picked.values())}",
+        "White outlines: ignored."
     )
+
+
+def alt(data: pd.DataFrame) -> str:
+    """The same in short, for those not seeing."""
+    rows = _drawn(data).values()
+    return f"Image, ground truth and predictions of {len(rows)} test cases: {', '.join(rows)}"
+
+
+def _drawn(data: pd.DataFrame) -> dict[str, str]:
+    """Image id → name of its row."""
+    rows = data[data["row"] != ""]
+    return {str(case): str(row) for case, row in zip(rows["image_id"], rows["row"], strict=True)}
 
 
 def _rule(n_lesions: int) -> str:
     """How the cases were chosen; a run of an older version has kept one with a lesion alone."""
     normal = "of the test cases without a lesion the middle one by name"
     if n_lesions < len(RANKS):
-        return f"Kept by the truth alone: {n_lesions} with a lesion, and {normal}"
+        return (
+            f"These runs have kept {n_lesions} with a lesion, too few for a best, median and "
+            f"worst, by the truth alone; and {normal}"
+        )
     return (
         f"The best, the median and the worst of {n_lesions} test cases with a lesion (evenly "
         "spaced in the order of lesion area) by the mean Dice of the shown segmentations, ties by "
@@ -108,7 +125,13 @@ def _shown(cell: Cell) -> _Shown | None:
     path = run.folder.path / "panels.npz"
     if not path.is_file():
         return None
-    frame = cell.frame[cell.frame["seed"] == run.seed].set_index("image_id")
+    dice, score = measured(cell)
+    return _Shown(cell, files.panels(path), dice, score)
+
+
+def measured(cell: Cell) -> tuple[dict[str, float], dict[str, float]]:
+    """Dice of lesion against healthy, and score, of every test case of the cell's first run."""
+    frame = cell.frame[cell.frame["seed"] == cell.runs[0].seed].set_index("image_id")
     true_NK, pred_NK, both_NK = (
         frame[[f"{kind}_{k}" for k in range(len(CLASSES))]].to_numpy(float)
         for kind in ("true", "pred", "both")
@@ -120,7 +143,7 @@ def _shown(cell: Cell) -> _Shown | None:
         {str(case): float(value) for case, value in zip(frame.index, values_N, strict=True)}
         for values_N in (dice_N, frame["score"])
     )
-    return _Shown(cell, files.panels(path), dice, score)
+    return dice, score
 
 
 def _rank(

@@ -1,7 +1,8 @@
 """Training curves: each task's loss and validation metric along the optimisation steps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,6 +29,10 @@ PANELS = (
 )
 
 
+USUAL = 0.99
+"""The quantile of a loss at which its axis may end: what is beyond it are spikes."""
+
+
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     """One line per arm (or cell where no cell stands for its arm): the mean over seeds."""
     del numbers  # every figure is drawn from the same two values
@@ -46,6 +51,8 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     for axis, (column, title, factor) in zip(axes, PANELS, strict=True):
         _panel(axis, study, histories, column, factor)
         axis.set_ylabel(title)
+    pairs = {"a, b": (axes[0], PANELS[:2]), "d, e": (axes[3], PANELS[3:5])}
+    cut = [name for name, (axis, pair) in pairs.items() if _cut(axis, histories, pair)]
     for axis in axes[3:]:
         axis.set_xlabel("Optimisation steps")
     letters(axes)
@@ -55,8 +62,8 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         figure,
         _data(histories),
         "Losses before weighting and validation metrics along the optimisation steps: the mean "
-        "over seeds, single seeds faint. A strategy that starts from another run begins where "
-        "that run ends.",
+        "over seeds, single runs faint. A strategy that starts from another run begins where "
+        f"that run ends.{_beyond(cut)}",
         "Loss and validation curves of each arm",
     )
 
@@ -66,9 +73,35 @@ def _data(histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
     columns = [column for column, _, _ in PANELS]
     parts = []
     for name, history in histories.items():
-        mean = history.groupby("step", as_index=False)[columns].mean()
+        mean = _mean(history, columns)
         parts += [history.assign(cell=name), mean.assign(cell=name)]
     return pd.concat(parts)[["cell", "run", "step", *columns]]
+
+
+def _beyond(cut: list[str]) -> str:
+    panels = " and of ".join(f"({name})" for name in cut)
+    return f" Spikes, the highest 1 % of the losses, leave the axes of {panels}." if cut else ""
+
+
+def _cut(
+    axis: Axes, histories: dict[str, pd.DataFrame], pair: Sequence[tuple[str, str, float]]
+) -> bool:
+    """End a pair's axis below spikes that would press its curves flat; whether there are any."""
+    columns = [column for column, _, _ in pair]
+    values = pd.concat([history[columns].stack().dropna() for history in histories.values()])
+    if values.empty:
+        return False
+    low, usual, high = np.quantile(values.to_numpy(float), [0, USUAL, 1])
+    if high - low <= 2 * (usual - low):
+        return False
+    margin = 0.05 * (usual - low)
+    axis.set_ylim(low - margin, usual + margin)
+    return True
+
+
+def _mean(history: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Over runs, by epoch: an epoch of another fold may have a step more."""
+    return history.groupby("epoch")[["step", *columns]].mean()
 
 
 def _panel(
@@ -82,9 +115,9 @@ def _panel(
         style = styles[cell.name]
         for _, one in history.groupby("run"):
             axis.plot(one["step"], factor * one[column], **style | {"alpha": 0.3}, linewidth=0.6)
-        mean = history.groupby("step")[column].mean()
+        mean = _mean(history, [column])
         alone = {"marker": "o", "markersize": 2.5} if len(mean) == 1 else {}  # no line to see
-        axis.plot(mean.index, factor * mean, **style | alone)
+        axis.plot(mean["step"], factor * mean[column], **style | alone)
     axis.grid(axis="y")
     if factor == PERCENT:
         widen(axis, "y", least=0)

@@ -13,6 +13,7 @@ from mtlbench.report.figures.style import (
     TWO_COLUMNS,
     Drawn,
     colours,
+    mark,
     rows_height,
     widen,
     wrapped,
@@ -41,13 +42,15 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     axes[0].set_yticks(range(len(cells)), labels)
     axes[0].set_ylim(len(cells) - 0.5, -0.65)
     margin = "; dashed: margin of non-inferiority" if study.config.compare.margins else ""
+    bare = any(absent(row["low"]) for row in numbers.comparison.values())
+    hollow = "; hollow dots: no interval" if bare else ""
     yield Drawn(
         "differences",
         figure,
         pd.DataFrame([{key: row[key] for key in COLUMNS} for row in numbers.comparison.values()]),
         "Paired differences from the baseline on the same patients; p is adjusted "
         f"over all cells within one metric by {ADJUSTED[study.config.compare.adjust]}, "
-        f"and left out where there are too few patients to rely on it{margin} "
+        f"and left out where there are too few patients to rely on it{margin}{hollow} "
         f"({basis(study, numbers, numbers.comparisons)}).",
         f"Differences from the baseline in {', '.join(METRICS[m] for m in metrics)}",
     )
@@ -66,9 +69,10 @@ def _panel(
         if row is None:
             continue
         value, colour = 100 * row["difference"], palette[cell.arm]
-        if not absent(row["low"]):
+        bare = absent(row["low"])
+        if not bare:
             axis.plot([100 * row["low"], 100 * row["high"]], [y, y], color=colour)
-        axis.plot(value, y, "o", color=colour, markersize=4)
+        mark(axis, value, y, colour, bare=bare)
     base = numbers.baselines[metric]
     against = f"against {base.label if base else ''}"
     axis.set_xlabel(wrapped(f"Δ {METRICS[metric]} (points) {against}", 14))

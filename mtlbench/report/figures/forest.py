@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import blended_transform_factory
 
 from mtlbench.analysis.protocol import verdict
 from mtlbench.analysis.published import PublishedRow
@@ -17,6 +16,8 @@ from mtlbench.report.figures.style import (
     TWO_COLUMNS,
     Drawn,
     colours,
+    mark,
+    mark_published,
     rows_height,
     widen,
     wrapped,
@@ -29,42 +30,38 @@ from mtlbench.report.text import METRICS, absent
 
 @dataclass(frozen=True, slots=True)
 class _Other:
-    """A row that is not ours: a published model, or the heading of a source."""
+    """A row that is not ours: a published model."""
 
-    label: str
-    """Of its row; a heading stands across the panels, and has none."""
-    source: str
+    author: str
+    name: str
+    why_not: str
+    """Empty where it is comparable."""
     numbers: Mapping[str, PublishedRow]
-    """By metric; a heading has none."""
+    """By metric."""
 
 
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
-    """Rows are cells and what is published, below a line where incomparable; panels are metrics."""
+    """Rows are cells and, below a line, what is published; panels are metrics."""
     metrics, cells = numbers.metrics(), study.complete
     if not metrics:
         return
-    others, n_beside = _others(published(study, numbers)[0])
+    others = _others(published(study, numbers)[0])
     labels = [wrapped(_label(study, cell)) for cell in cells]
-    labels += [wrapped(other.label) for other in others]
+    labels += [wrapped(f"{other.author}: {other.name}") for other in others]
     figure = Figure(figsize=(TWO_COLUMNS, 0.85 + rows_height(labels, 0.19)))
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axis, metric in zip(axes, metrics, strict=True):
         _panel(axis, study, numbers, metric)
-        _published(axis, others, metric, first=len(cells), n_beside=n_beside)
+        _published(axis, others, metric, first=len(cells))
         widen(axis, "x", least=0)
     axes[0].set_yticks(range(len(labels)), labels)
     axes[0].set_ylim(len(labels) - 0.5, -0.5)
-    for y, other in enumerate(others, start=len(cells)):
-        if not other.numbers:
-            _heading(axes[0], y, wrapped(f"{other.source}:", 100))
-    sources = "; ".join(dict.fromkeys(other.source for other in others))
-    hollow = f"; hollow and grey: published values ({sources})" if others else ""
-    bare = f"; hollow and coloured: no interval ({reasons})" if (reasons := _bare(numbers)) else ""
     yield Drawn(
         "forest",
         figure,
         _data(numbers, others),
-        f"Test values of every cell; grey lines: the baselines{bare}{hollow} "
+        "Test values of every cell; grey lines: the baselines"
+        f"{_bare(numbers)}{_diamonds(others)} "
         f"({basis(study, numbers, numbers.estimates)}).",
         f"Forest plot of {', '.join(METRICS[m] for m in metrics)} of {len(cells)} cells",
     )
@@ -76,7 +73,7 @@ def _data(numbers: Numbers, others: Sequence[_Other]) -> pd.DataFrame:
     rows = [{key: row[key] for key in keys} for row in numbers.estimate.values()]
     rows += [
         row.model_dump(include={"metric", "value", "low", "high"})
-        | {"cell": row.name, "source": other.source}
+        | {"cell": row.name, "source": ", ".join(filter(None, (other.author, other.why_not)))}
         for other in others
         for row in other.numbers.values()
     ]
@@ -84,11 +81,27 @@ def _data(numbers: Numbers, others: Sequence[_Other]) -> pd.DataFrame:
 
 
 def _bare(numbers: Numbers) -> str:
-    """Why values that are drawn have no interval, as `compare` warned."""
-    said = (re.fullmatch(r"(\w+), (.*): no interval: (.*)", line) for line in numbers.warnings)
-    return "; ".join(
-        f"{METRICS[one[1]]} of {one[2]}: {one[3]}" for one in said if one and one[1] in METRICS
-    )
+    """What hollow dots mean and why, from what `compare` warned of the values that are drawn."""
+    said = (re.fullmatch(r"(\w+), (.*?): no interval: (.*)", line) for line in numbers.warnings)
+    drawn = [one for one in said if one and one[1] in METRICS]
+    why = dict.fromkeys(one[3] for one in drawn if (one[2], one[1]) in numbers.estimate)
+    return f"; hollow dots: no interval ({'; '.join(why)})" if why else ""
+
+
+def _diamonds(others: Sequence[_Other]) -> str:
+    """What the diamonds are: by source and by what differs, the models that it holds for."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for other in others:
+        alike.setdefault((other.author, other.why_not), []).append(other.name)
+    beside = [author for author, why_not in alike if not why_not]
+    apart = [
+        f"{author} {', '.join(names)}, {why_not}"
+        for (author, why_not), names in alike.items()
+        if why_not
+    ]
+    filled = f"; filled diamonds: published values ({'; '.join(beside)})" if beside else ""
+    hollow = f"; hollow diamonds: published values ({'; and '.join(apart)})" if apart else ""
+    return filled + hollow
 
 
 def _panel(axis: Axes, study: Study, numbers: Numbers, metric: str) -> None:
@@ -101,8 +114,7 @@ def _panel(axis: Axes, study: Study, numbers: Numbers, metric: str) -> None:
         bare = absent(row["low"])
         if not bare:
             axis.plot([100 * row["low"], 100 * row["high"]], [y, y], color=colour)
-        face = "white" if bare else colour
-        axis.plot(value, y, "o", color=colour, mfc=face, markersize=4, clip_on=False)
+        mark(axis, value, y, colour, bare=bare)
     if (base := numbers.baselines[metric]) is not None:
         at = 100 * (numbers.value(base, metric) or 0)
         axis.axvline(at, color="#b0b0b0", linewidth=0.7, zorder=0)
@@ -111,47 +123,26 @@ def _panel(axis: Axes, study: Study, numbers: Numbers, metric: str) -> None:
     axis.tick_params(axis="y", length=0)
 
 
-def _others(entries: Sequence[Published]) -> tuple[list[_Other], int]:
-    """A row per published model, and how many are comparable: those stand first.
-
-    The others come by source and by what differs, which their heading says.
-    """
-    beside: list[_Other] = []
-    apart: dict[tuple[str, str], list[_Other]] = {}
-    for one in entries:
-        for name, numbers in one.models.items():
-            if not (why_not := verdict(one.reasons[name])):
-                beside.append(_Other(f"{one.author}: {name}", one.author, numbers))
-                continue
-            source = f"{one.author}, {why_not}"
-            group = apart.setdefault((one.entry.id, source), [_Other("", source, {})])
-            group.append(_Other(name, source, numbers))
-    return beside + [other for group in apart.values() for other in group], len(beside)
+def _others(entries: Sequence[Published]) -> list[_Other]:
+    """A row per published model; the comparable ones stand first."""
+    others = [
+        _Other(one.author, name, verdict(one.reasons[name]), numbers)
+        for one in entries
+        for name, numbers in one.models.items()
+    ]
+    return sorted(others, key=lambda other: bool(other.why_not))
 
 
-def _published(
-    axis: Axes, others: Sequence[_Other], metric: str, *, first: int, n_beside: int
-) -> None:
-    """Hollow points, with the interval that the source gives."""
-    if len(others) > n_beside:
-        axis.axhline(first + n_beside - 0.5, color="#b0b0b0", linewidth=0.5)
+def _published(axis: Axes, others: Sequence[_Other], metric: str, *, first: int) -> None:
+    """Diamonds below a line, with the interval that the source gives."""
+    if others:
+        axis.axhline(first - 0.5, color="#b0b0b0", linewidth=0.5)
     for y, other in enumerate(others, start=first):
         if (row := other.numbers.get(metric)) is None:
             continue
         if row.low is not None and row.high is not None:
             axis.plot([100 * row.low, 100 * row.high], [y, y], color=GREY)
-        axis.plot(100 * row.value, y, "o", mfc="white", mec=GREY, markersize=4)
-
-
-def _heading(axis: Axes, y: int, heading: str) -> None:
-    """Text from the first panel on over all of them."""
-    figure = axis.get_figure()
-    assert figure is not None
-    across = blended_transform_factory(axis.transAxes, axis.transData)
-    figure.text(
-        0.02, y, heading, transform=across, va="center", fontsize=7, color=GREY,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-    ).set_in_layout(False)  # fmt: skip
+        mark_published(axis, 100 * row.value, y, comparable=not other.why_not)
 
 
 def _label(study: Study, cell: Cell) -> str:

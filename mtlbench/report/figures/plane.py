@@ -56,11 +56,11 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         f"AUC against mean Dice of the cells with both tasks. (a) {level_text(rules.level)} joint "
         "confidence regions: ellipses on the logit scale, of closed-form standard errors and the "
         f"correlation of {resamples} resamples of patients, √(2F) standard errors wide, F of "
-        "F(2, df); none where a value has no interval, dashed where an interval may be wrong. "
-        "(b) The points from near; rings: single seeds; dotted: Pareto front of the "
+        "F(2, df); none (a hollow dot) where a value has no interval, dashed where an interval may "
+        "be wrong. (b) The points from near; rings: single seeds; dotted: Pareto front of the "
         f"values; dashed: baselines with one task. {where} how many of the resamples the one "
         "is at least as good on both metrics and better on one (these trained models)."
-        f"{' Hollow: published values, other test sets.' if plane.others else ''} "
+        f"{' Diamonds: published values, other test sets.' if plane.others else ''} "
         f"({span(numbers, 'n_patients')} test patients, {span(numbers, 'n_cases')} cases; "
         f"{seeds_caption(study)}.)",
         f"AUC-Dice plane of {', '.join(cell.label for cell in plane.cells)}",
@@ -93,7 +93,8 @@ def _plane(study: Study, numbers: Numbers, found: Joint) -> Plane:
         tuple(
             {
                 "cell": name,
-                "source": f"{one.author}, not comparable" if one.why_not else one.author,
+                "source": one.author + (", not comparable" if one.reasons[name] else ""),
+                "comparable": not one.reasons[name],
                 **{metric: values[metric].value for metric in AXES},
             }
             for one in published(study, numbers)[0]

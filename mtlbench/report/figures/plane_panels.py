@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgba
 
 from mtlbench.analysis.joint import outline
 from mtlbench.report.collect import Cell, short_key, short_value
-from mtlbench.report.figures.style import GREY, HALO, widen, wrapped
+from mtlbench.report.figures.style import GREY, HALO, mark_published, widen, wrapped
 from mtlbench.report.text import METRICS, absent
 
 AXES = ("auc", "dice")
@@ -34,7 +34,7 @@ class Plane:
     bases: tuple[tuple[str, str, float], ...]
     """Metric, label and value of each baseline that has one task alone."""
     others: tuple[Row, ...]
-    """Published models with both values: `cell`, `source`, `auc`, `dice`."""
+    """Published models with both values: `cell`, `source`, `comparable`, `auc`, `dice`."""
 
 
 def far(axis: Axes, plane: Plane) -> None:
@@ -42,7 +42,7 @@ def far(axis: Axes, plane: Plane) -> None:
     named: set[str] = set()
     for cell in plane.cells:
         row, colour = plane.points[cell.name], plane.palette[cell.arm]
-        if not absent(row["correlation"]):
+        if not (bare := absent(row["correlation"])):
             value_2, se_2, radius_2 = (
                 np.array([row[f"{metric}{what}"] for metric in AXES])
                 for what in ("", "_se", "_radius")
@@ -53,11 +53,11 @@ def far(axis: Axes, plane: Plane) -> None:
                 ls="-" if row["reliable"] else (0, (4, 2)),
             )  # fmt: skip
         label = None if cell.arm in named else _legend(plane, cell)
-        axis.plot(*_at(row), "o", color=colour, ms=3.5, label=label)
+        face = "white" if bare else colour
+        axis.plot(*_at(row), "o", color=colour, mfc=face, ms=3.5, label=label)
         named.add(cell.arm)
     for row in plane.others:
-        style: Row = {"mfc": "white", "mec": GREY, "ms": 4}
-        axis.plot(*_at(row), "o", **style, label=row["source"])
+        mark_published(axis, *_at(row), row["source"], comparable=row["comparable"])
     axis.margins(MARGIN)
     middle = sum(axis.get_xlim()) / 2
     for row in plane.others:

@@ -103,6 +103,18 @@ def letters(axes: list[Axes]) -> None:
         axis.set_title(letter, loc="left", fontweight="bold")
 
 
+def mark(axis: Axes, x: float, y: float, colour: str, *, bare: bool) -> None:
+    """A value of ours: a dot, hollow where it has no interval."""
+    face = "white" if bare else colour
+    axis.plot(x, y, "o", color=colour, mfc=face, markersize=4, clip_on=False)
+
+
+def mark_published(axis: Axes, x: float, y: float, label: str = "", *, comparable: bool) -> None:
+    """A published value: a grey diamond, hollow where it is not comparable."""
+    face = GREY if comparable else "white"
+    axis.plot(x, y, "D", mfc=face, mec=GREY, markersize=4, label=label or None)
+
+
 def widen(axis: Axes, which: Literal["x", "y"], least: float = -100) -> None:
     """Let an axis in percent span at least a point, so that rounding does not look like news.
 
