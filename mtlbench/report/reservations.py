@@ -38,7 +38,7 @@ def unreliable(numbers: Numbers, metrics: Sequence[str]) -> str:
 
 def _unreliable_cells(table: pd.DataFrame, metric: str, value: str) -> list[str]:
     rows = _valued(table, metric, value)
-    return [str(name) for name in rows[~rows["reliable"]]["cell"]]
+    return [str(name) for name in rows.loc[~rows["reliable"].astype(bool), "cell"]]
 
 
 def _valued(table: pd.DataFrame, metric: str, value: str) -> pd.DataFrame:

@@ -80,12 +80,17 @@ def test_comparable_values_stand_among_the_arms_with_their_interval(own_study):
     (drawn,) = forest.draw(study, measure(study))
     labels = [label.get_text() for label in drawn.figure.axes[0].get_yticklabels()]
     assert labels[4] == "Rival 2024: net"
-    assert labels[5:] == ["", "two nets", "", "cls", "", "seg", "sequential", "joint"]
-    assert [heading.get_text() for heading in drawn.figure.texts] == [
-        "Rival 2024, not comparable: ensemble:",
-        "Le 2019, not comparable: dataset, size; split, ensemble (not stated):",
-        "Le 2019, not comparable: dataset, size; Dice pooling, split, ensemble (not stated):",
+    assert labels[5:] == [
+        "Rival 2024: two nets",
+        *(f"Le 2019: {name}" for name in ("cls", "seg", "sequential", "joint")),
     ]
+    assert "filled diamonds: published values (Rival 2024)" in drawn.caption
+    for reason in (
+        "Rival 2024 two nets, not comparable: ensemble",
+        "Le 2019 cls, not comparable: dataset, size; split, ensemble (not stated)",
+        "Le 2019 seg, sequential, joint, not comparable: dataset, size; Dice pooling, split",
+    ):
+        assert reason in drawn.caption
     data = drawn.data.set_index("cell").loc["net"]
     assert (data["value"], data["low"], data["high"]) == (0.7, 0.6, 0.8)
 

@@ -54,7 +54,8 @@ def written(folder, model, cohort, tasks=BOTH):
     """The validation result, the predictions of the test cases, and the panels."""
     validation, files = write_outputs(RunFolder(folder), model, cohort, tasks, 3, ("val", "test"))
     assert set(files) == {path.name for path in folder.iterdir()}
-    predictions = pd.read_csv(folder / "predictions.csv", float_precision="round_trip")
+    exact = {"score": lambda text: float(text or "nan")}  # not every pandas parses to the bit
+    predictions = pd.read_csv(folder / "predictions.csv", converters=exact)
     return validation, predictions, dict(np.load(folder / "panels.npz"))
 
 

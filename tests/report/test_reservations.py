@@ -1,0 +1,45 @@
+from dataclasses import replace
+
+import pytest
+
+from mtlbench.report.collect import read_study
+from mtlbench.report.numbers import measure
+from mtlbench.report.reservations import unreliable
+
+
+@pytest.fixture(scope="module")
+def numbers(written):
+    return measure(read_study(written / "arms"))
+
+
+def marked(numbers, *cells):
+    """With the AUC of these cells alone unreliable."""
+    rows = numbers.estimates
+    doubted = (rows["metric"] == "auc") & rows["cell"].isin(cells)
+    return replace(numbers, estimates=rows.assign(reliable=~doubted))
+
+
+def valued(numbers, metric):
+    rows = numbers.estimates
+    return rows[(rows["metric"] == metric) & rows["value"].notna()]["cell"].tolist()
+
+
+def test_where_nothing_is_compared_values_are_named_alone(numbers):
+    """An arm alone has no comparisons: an empty table, whose columns are of no kind."""
+    one = replace(marked(numbers, valued(numbers, "auc")[0]), comparisons=numbers.comparisons[:0])
+    alone = replace(one, comparisons=one.comparisons.astype(object))
+    assert f"AUC of {valued(numbers, 'auc')[0]}." in unreliable(alone, ["auc"])
+
+
+def test_a_metric_that_is_unreliable_throughout_is_named_once(numbers):
+    cells = valued(numbers, "auc")
+    said = unreliable(marked(numbers, *cells), ["auc"])
+    assert said.endswith("intervals and p are unreliable: all AUC.")
+    some = unreliable(marked(numbers, *cells[1:]), ["auc"])
+    assert f"AUC of {', '.join(cells[1:])}" in some
+    assert "all AUC" not in some
+
+
+def test_where_all_is_reliable_nothing_is_said(numbers):
+    sure = numbers.comparisons.assign(reliable=True)
+    assert unreliable(replace(marked(numbers), comparisons=sure), ["auc"]) == ""
