@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mtlbench.analysis.frame import as_text, group, load_predictions, numbers, read_table, refuse
+from mtlbench.analysis.frame import as_text, group, numbers, read_table, refuse
 from mtlbench.errors import DataError
 
 LESIONS = ("image_id", "lesion", "hit", "score")
@@ -40,14 +40,12 @@ def load_findings(predictions: Path) -> Findings | None:
     if len(there) == 1:
         absent = next(path for path in paths if path not in there)
         raise DataError(f"{absent}: must stand beside {there[0].name}, but is not there")
-    tables = [
-        _check(read_table(path), columns, str(path))
-        for path, columns in zip(paths, (LESIONS, CANDIDATES), strict=True)
-    ]
-    images = {*load_predictions(predictions)["image_id"]}
+    tables = [read_table(path) for path in paths]
+    images = {*read_table(predictions).get("image_id", ())}
     for table, path in zip(tables, paths, strict=True):
-        strange = ~table["image_id"].isin(images)
-        refuse(table, strange, str(path), f"image_id must be one of {predictions.name}")
+        if "image_id" in table:  # else the check below says so
+            strange = ~table["image_id"].isin(images)
+            refuse(table, strange, str(path), f"image_id must be one of {predictions.name}")
     return check_findings(Findings(*tables), *map(str, paths))
 
 

@@ -137,7 +137,7 @@ def run(
         return
     console = Console(stderr=True)
     if warning := outlook(session)["warning"]:
-        print(f"warning: {warning}", file=sys.stderr)
+        _warn(warning)
     resources = session.study.resources
     slots = choose_devices(
         device, jobs, resources.threads, resources.gpus_per_run, elsewhere=is_elsewhere(executor)
@@ -145,7 +145,7 @@ def run(
     options = Options(slots, executor, store, tracker or (), only or ())
     failures = drive(session, options, console)
     outcome = read_status(session.folder)
-    report = build(session.folder) if outcome["done"] else None
+    report = build(session.folder, warn=_warn) if outcome["done"] else None
     outcome["report"] = None if report is None else str(report)
     if as_json:
         print(json.dumps(outcome, indent=2))
@@ -187,12 +187,13 @@ def report(
     ] = False,
 ) -> None:
     """Draw tables and figures again, from the study's files only."""
-    from mtlbench.report import build, images_warning
+    from mtlbench.report import build
 
-    page = build(folder, images=not no_images) / "index.html"
-    if not no_images and (warning := images_warning(folder)):
-        print(f"warning: {warning}", file=sys.stderr)
-    print(page)
+    print(build(folder, images=not no_images, warn=_warn) / "index.html")
+
+
+def _warn(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr)
 
 
 def _open(study: str, results: Path, data: list[str] | None) -> "Session":

@@ -1,5 +1,5 @@
 """Tables, figures and one HTML page of a study, from its files alone."""
 
-from mtlbench.report.builder import build, images_warning
+from mtlbench.report.builder import build
 
-__all__ = ["build", "images_warning"]
+__all__ = ["build"]

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,9 @@ STALE_S = 3600
 """Age from which a temporary folder is the leftover of a killed report."""
 
 
-def build(study_folder: Path, *, images: bool = True) -> Path:
+def build(
+    study_folder: Path, *, images: bool = True, warn: Callable[[str], None] = lambda _: None
+) -> Path:
     """Draw `study_folder/report` from the study's files and return it.
 
     The same files give the same bytes. A study that is half done gives a report of what is
@@ -37,6 +39,7 @@ def build(study_folder: Path, *, images: bool = True) -> Path:
     Args:
         study_folder: `results/<study>`.
         images: whether the qualitative panels, which show the images, are drawn.
+        warn: is told which files of images are gone, and what that makes of the report.
 
     Raises:
         StudyError: the folder holds no study, or no run of it is complete.
@@ -55,11 +58,13 @@ def build(study_folder: Path, *, images: bool = True) -> Path:
         *([subgroups_table(study, grouped, said)] if study.config.compare.subgroups else []),
         *([] if mattered.empty else [importance_table(study, mattered)]),
     ]
-    lost = filter(None, [kept.warning(study)]) if images else ()
+    gone = kept.warning(study) if images else ""
+    if gone:
+        warn(gone)
     page = Page(
         headline=headline(study, numbers),
         tables=tables,
-        warnings=(*study.damaged, *lost, *unknown, *numbers.warnings),
+        warnings=(*study.damaged, *filter(None, [gone]), *unknown, *numbers.warnings),
         methods=methods(study, numbers),
         bibtex=bibtex(study, numbers, others),
     )
@@ -79,11 +84,6 @@ def build(study_folder: Path, *, images: bool = True) -> Path:
         drawn = draw_all(study, numbers, folder / "figures", images=images)
         _write(folder / "index.html", html.render(study, numbers, page, drawn))
     return study_folder / "report"
-
-
-def images_warning(study_folder: Path) -> str:
-    """Which files of images are gone, and what that makes of the report; empty if none are."""
-    return kept.warning(read_study(study_folder))
 
 
 @contextmanager
