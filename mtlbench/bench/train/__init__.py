@@ -34,7 +34,9 @@ CPU_BATCHES, GPU_BATCHES = 9, 36
 STRIDES = (8, 16, 32)
 WHOLE = ("loop", "gather", "compile", "networks")
 OF_A_NETWORK = ("speed", "step", "evaluation", "system")
-"""Parts of the bench; `networks` and `system` with `peers` alone."""
+"""Parts of the bench."""
+OF_PEERS = ("networks", "system")
+"""Those that nothing is measured in without `peers`."""
 Parts = dict[str, Callable[[], list[Row]]]
 
 
@@ -62,6 +64,8 @@ def run(
     if unknown := wanted - {*WHOLE, *OF_A_NETWORK}:
         known = ", ".join((*WHOLE, *OF_A_NETWORK))
         raise StudyError(f"--part must be one of {known}, but got {min(unknown)!r}")
+    if not peers and (empty := set(only) & set(OF_PEERS)):
+        raise StudyError(f"--part {min(empty)} needs --peers")
     if trace is not None and not trace.parent.is_dir():
         raise StudyError(f"--trace must be in a folder that exists, but got {trace}")
     settings = _settings(choose_device(device), backbone, output_stride, size, batch_size)
@@ -73,7 +77,7 @@ def run(
         "compile": partial(compile_rows, first),
         "networks": partial(network_rows, first),
     }
-    wanted -= set() if peers else {"networks", "system"}
+    wanted -= set() if peers else set(OF_PEERS)
     rows = _measured({name: part for name, part in parts.items() if name in wanted})
     if trace is not None or wanted & set(OF_A_NETWORK):
         rows += attempt("steps", partial(_real_rows, settings, wanted, trace)) or []

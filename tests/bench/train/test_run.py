@@ -97,6 +97,7 @@ def test_by_default_a_gpu_takes_the_papers_setting():
         ({"device": "abacus"}, "--device must be auto, cpu, cuda or cuda:N"),
         ({"size": (96, 64)}, "--size: .* width must be at least 0.7 of the height, .* 96 x 64"),
         ({"size": (32, 24)}, "--size must be higher than the output stride of 32, but got 32x24"),
+        ({"only": ["step", "system"]}, "--part system needs --peers"),
         ({"only": ["loop", "peers"]}, "--part must be one of loop, .* but got 'peers'"),
         ({"trace": Path("no/such/steps.json")}, "--trace must be in a folder that exists, but got"),
     ],
