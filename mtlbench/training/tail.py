@@ -197,10 +197,15 @@ def _column_sums(mask_BRW: Tensor, classes: int, rows: int, word: torch.dtype) -
     """Pixels of each class in each column of `rows` pixels (255 at most), a byte each, BKrw.
 
     The bytes of a word are added at once; since none runs over, they are the columns side by side.
+    One class after the other: a plane stays in a CPU's cache until it is added up.
     """
     batch, height, width = mask_BRW.shape
     missing = (0, -width % word.itemsize, 0, -height % rows)
-    whole = F.pad(mask_BRW, missing, value=IGNORED) if any(missing) else mask_BRW
-    words_BKRw = one_hot(whole, classes).view(word)
-    words_BKrRw = words_BKRw.view(batch, classes, -1, rows, words_BKRw.shape[-1])
-    return words_BKrRw.sum(dim=3, dtype=word)
+    whole_BRW = F.pad(mask_BRW, missing, value=IGNORED) if any(missing) else mask_BRW
+    is_k_BRW = torch.empty(whole_BRW.shape, dtype=torch.uint8, device=mask_BRW.device)
+    word_BrRw = is_k_BRW.view(word).view(batch, -1, rows, whole_BRW.shape[-1] // word.itemsize)
+    sum_BKrw = word_BrRw.new_empty(batch, classes, word_BrRw.shape[1], word_BrRw.shape[3])
+    for k in range(classes):
+        torch.eq(whole_BRW, k, out=is_k_BRW)
+        torch.sum(word_BrRw, dim=2, dtype=word, out=sum_BKrw[:, k])
+    return sum_BKrw
