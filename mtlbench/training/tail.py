@@ -24,6 +24,8 @@ from mtlbench.training.compiling import kernels_of
 
 ROWS, CUDA_ROWS = 64, 192
 """Of pixels in a band; with a stride as many values, of more rows. A CPU's cache holds few."""
+CACHED = 2**20
+"""Pixels of a mask that are counted at a time, so that a CPU's cache holds them."""
 
 
 class Band(NamedTuple):
@@ -186,8 +188,10 @@ def pixel_counts(mask_BHW: Tensor, classes: int) -> Tensor:
     if kernels := kernels_of(mask_BHW.device):
         joint_BKK: Tensor = kernels.joint_counts(mask_BHW, mask_BHW, classes)
         return joint_BKK.diagonal(dim1=1, dim2=2)
-    count_BK = mask_BHW.new_zeros(len(mask_BHW), classes, dtype=torch.int64)
-    for mask_BRW in torch.split(mask_BHW, 8 * ROWS, dim=1):
+    batch, _, width = mask_BHW.shape
+    count_BK = mask_BHW.new_zeros(batch, classes, dtype=torch.int64)
+    bands = max(CACHED // (2 * ROWS * batch * width), 1)
+    for mask_BRW in torch.split(mask_BHW, 2 * ROWS * bands, dim=1):
         words_BKrw = _column_sums(mask_BRW, classes, 2 * ROWS, torch.int64)
         count_BK += words_BKrw.view(torch.uint8).sum(dim=(2, 3))
     return count_BK
