@@ -1,5 +1,6 @@
 """Statistics from `predictions.csv` files: one table in, one table out; see docs/statistics.md."""
 
+from mtlbench.analysis.calibration_curve import calibration_curve
 from mtlbench.analysis.compare import Comparison, compare
 from mtlbench.analysis.curves import froc_band, pr_band, roc_band
 from mtlbench.analysis.findings import Findings, load_findings
@@ -8,7 +9,6 @@ from mtlbench.analysis.metric import METRICS, find_metric
 from mtlbench.analysis.profile import dice_profile
 from mtlbench.analysis.protocol import mismatches, own_protocol, verdict
 from mtlbench.analysis.published import PublishedEntry, load_published, why_disabled
-from mtlbench.analysis.reliability import calibration_curve
 
 __all__ = [
     "METRICS",

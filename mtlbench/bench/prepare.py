@@ -24,7 +24,7 @@ from mtlbench.config import DataConfig
 from mtlbench.data.phantoms.image import render
 from mtlbench.data.pixels import Pixels, read_image
 from mtlbench.data.prepare import prepare
-from mtlbench.data.resample import place, resample_image
+from mtlbench.data.resize import place, resample_image
 
 NATIVE = (4000, 3000)
 SIZE = (1152, 832)

@@ -26,10 +26,10 @@ from mtlbench.study.design import build_design
 from mtlbench.study.driver import Driver
 from mtlbench.study.executors import Ended
 from mtlbench.study.listeners import Listeners
+from mtlbench.study.optuna_storage import default_url
+from mtlbench.study.optuna_study import Store
 from mtlbench.study.progress import PlainProgress
 from mtlbench.study.session import Options, drive, open_session
-from mtlbench.study.storage import default_url
-from mtlbench.study.store import Store
 from mtlbench.training.run import Task
 
 RUNS = 10_000

@@ -123,7 +123,7 @@ def run(
     """Compute what a study lacks and draw its report; go on where an earlier run was stopped."""
     from mtlbench.report import build
     from mtlbench.study.executors import EXECUTORS, is_elsewhere
-    from mtlbench.study.outlook import outlook
+    from mtlbench.study.power_analysis import outlook
     from mtlbench.study.session import Options, choose_devices, drive
     from mtlbench.study.status import status as read_status
     from mtlbench.study.trackers import TRACKERS
@@ -212,7 +212,7 @@ def _open(study: str, results: Path, data: list[str] | None) -> "Session":
 def _plan(session: "Session", device: str) -> dict[str, Any]:
     from mtlbench.study.batches import rehearse_batches
     from mtlbench.study.cost import estimate_s
-    from mtlbench.study.outlook import outlook
+    from mtlbench.study.power_analysis import outlook
     from mtlbench.study.session import choose_devices, open_search, unchanged_design
     from mtlbench.study.status import plan as make_plan
 
@@ -256,9 +256,11 @@ def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
             f"left to train: {about} {minutes:.1f} minutes on this machine", highlight=False
         )
     if "power" in plan:
-        from mtlbench.study import batches, outlook
+        from mtlbench.study import batches, power_analysis
 
-        told = "\n".join([*batches.describe(plan["batches"]), *outlook.describe(plan["power"])])
+        told = "\n".join(
+            [*batches.describe(plan["batches"]), *power_analysis.describe(plan["power"])]
+        )
         console.print(told, highlight=False, markup=False, soft_wrap=True)
     for arm, states in plan["trials"].items():
         told = ", ".join(f"{count} {state}" for state, count in states.items())

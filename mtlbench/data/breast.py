@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from mtlbench.data.outlines import Mask
 from mtlbench.data.pixels import Pixels
-from mtlbench.data.resample import place, resample_image
+from mtlbench.data.resize import place, resample_image
 
 _SIDE = 256
 """Longer side of the image in which the breast is looked for."""

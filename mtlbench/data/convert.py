@@ -16,7 +16,7 @@ from mtlbench.data.check import errors, examine, lost
 from mtlbench.data.index import Regions, Row, case_row, fully_located, lesion_rows
 from mtlbench.data.mammogram import Finding, Lesion, Mammogram
 from mtlbench.data.pixels import Pixels
-from mtlbench.data.resample import Placement, place, resample_image, resample_region
+from mtlbench.data.resize import Placement, place, resample_image, resample_region
 
 _EVERY = 4
 """Of so many rows one is summed up to find the brighter half."""

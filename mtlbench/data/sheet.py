@@ -18,7 +18,7 @@ from mtlbench.config import CLASSES, DataConfig
 from mtlbench.data.check import Report, examine
 from mtlbench.data.mammogram import Finding, Mammogram
 from mtlbench.data.parallel import ordered_map
-from mtlbench.data.resample import place, resample_image, resample_region
+from mtlbench.data.resize import place, resample_image, resample_region
 from mtlbench.data.show import COLOURS, draw_outlines, grey
 from mtlbench.records import write_text
 

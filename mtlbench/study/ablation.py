@@ -8,9 +8,9 @@ from mtlbench.config import StudyConfig
 from mtlbench.records import RunFolder
 from mtlbench.study.agenda import Work
 from mtlbench.study.design import Design, Run
-from mtlbench.study.models import drop_models, first_of, take_over, weights_again
+from mtlbench.study.optuna_study import Store
 from mtlbench.study.retry import given_up
-from mtlbench.study.store import Store
+from mtlbench.study.weights import drop_models, first_of, take_over, weights_again
 from mtlbench.training.state import Row
 
 

@@ -26,13 +26,13 @@ from mtlbench.study.driver import Driver
 from mtlbench.study.executors import EXECUTORS, Executor, Places
 from mtlbench.study.listeners import Listeners
 from mtlbench.study.lock import hold
-from mtlbench.study.models import mend
+from mtlbench.study.optuna_storage import default_url, shown, why
+from mtlbench.study.optuna_study import Store
 from mtlbench.study.progress import LiveProgress, PlainProgress
 from mtlbench.study.search import importance
 from mtlbench.study.search.agenda import Search
-from mtlbench.study.storage import default_url, shown, why
-from mtlbench.study.store import Store
 from mtlbench.study.trackers import open_trackers
+from mtlbench.study.weights import mend
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from mtlbench.config import IGNORED, DataConfig
 from mtlbench.data.convert import convert, paint
 from mtlbench.data.mammogram import Lesion, Mammogram
 from mtlbench.data.outlines import Circle
-from mtlbench.data.resample import place
+from mtlbench.data.resize import place
 
 SAME = place((40, 40), (40, 40))
 

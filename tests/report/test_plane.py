@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from mtlbench.analysis.joint import dominates
+from mtlbench.analysis.regions import dominates
 from mtlbench.report.collect import read_study
 from mtlbench.report.figures import plane
 from mtlbench.report.figures.style import styled

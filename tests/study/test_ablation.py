@@ -10,9 +10,9 @@ from mtlbench.records import RunFolder
 from mtlbench.report.collect import read_study
 from mtlbench.study import session as sessions
 from mtlbench.study.executors import Ended
-from mtlbench.study.models import AGAIN, MODEL, first_of
 from mtlbench.study.retry import forgive
 from mtlbench.study.session import Options, drive, open_session
+from mtlbench.study.weights import AGAIN, MODEL, first_of
 from mtlbench.training.checkpoint import Stopped, StopRequest
 from mtlbench.training.run import execute
 

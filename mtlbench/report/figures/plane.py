@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mtlbench.analysis.joint import Joint, joint
+from mtlbench.analysis.regions import Joint, joint
 from mtlbench.report.collect import Study
 from mtlbench.report.figures import dominance
 from mtlbench.report.figures.plane_panels import AXES, Plane, Row, far, near

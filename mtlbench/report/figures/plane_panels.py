@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
-from mtlbench.analysis.joint import outline
+from mtlbench.analysis.regions import outline
 from mtlbench.report.collect import Cell, short_key, short_value
 from mtlbench.report.figures.style import GREY, HALO, mark_published, widen, wrapped
 from mtlbench.report.text import METRICS, absent

@@ -16,11 +16,11 @@ from mtlbench.study.cells import Cell
 from mtlbench.study.changes import Pair, refuse_changes, refuse_search_changes
 from mtlbench.study.data import StudyData
 from mtlbench.study.design import Run
-from mtlbench.study.models import drop_models, first_of
 from mtlbench.study.search.arm import ArmSearch
 from mtlbench.study.search.finalists import choose_finalists, pareto_front
 from mtlbench.study.search.trial import Runs, Trial
 from mtlbench.study.status import read_trials
+from mtlbench.study.weights import drop_models, first_of
 from mtlbench.training.state import Row
 
 TRIALS = "trials.csv"

@@ -18,12 +18,12 @@ from mtlbench.config import Arm, StudyConfig
 from mtlbench.study.cells import resolve
 from mtlbench.study.data import StudyData
 from mtlbench.study.design import chain
+from mtlbench.study.optuna_storage import open_study
 from mtlbench.study.search.importance import search_importances
 from mtlbench.study.search.pruners import BelowBothMedians, Curve, Judge, OptunaJudge, Values
 from mtlbench.study.search.samplers import STATEFUL, as_optuna, draw, sampler_of
 from mtlbench.study.search.space import Params, plain, read_params
 from mtlbench.study.search.trial import Runs, Trial
-from mtlbench.study.storage import open_study
 from mtlbench.training.state import Row
 
 STATES = {

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from mtlbench.config import RunConfig
 from mtlbench.records import RunFolder
 from mtlbench.study.design import Run
-from mtlbench.study.models import mend, weights_again
 from mtlbench.study.retry import given_up
 from mtlbench.study.search.pruners import Curve, Judge, Values
 from mtlbench.study.watch import read_history
+from mtlbench.study.weights import mend, weights_again
 from mtlbench.training.state import Row
 
 State = Literal["running", "complete", "pruned", "failed"]

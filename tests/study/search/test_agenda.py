@@ -9,7 +9,7 @@ from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder
 from mtlbench.study.cells import expand
 from mtlbench.study.design import build_design
-from mtlbench.study.models import AGAIN
+from mtlbench.study.weights import AGAIN
 
 
 def test_every_trial_is_computed_once_and_the_best_is_the_finalist(hunt):

@@ -9,7 +9,7 @@ from mtlbench.config import DataConfig
 from mtlbench.data.adapters.phantom import read
 from mtlbench.data.convert import paint
 from mtlbench.data.mammogram import Mammogram
-from mtlbench.data.resample import place
+from mtlbench.data.resize import place
 from mtlbench.records import write_csv
 
 

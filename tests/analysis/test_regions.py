@@ -4,7 +4,7 @@ import pytest
 from scipy import special, stats
 from sklearn.metrics import roc_auc_score
 
-from mtlbench.analysis.joint import dominates, joint, outline, undominated
+from mtlbench.analysis.regions import dominates, joint, outline, undominated
 from mtlbench.errors import StudyError
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from mtlbench.records import RunFolder
 from mtlbench.study.design import Run
-from mtlbench.study.models import MODEL, drop_models, has_model, mend, take_over, weights_again
+from mtlbench.study.weights import MODEL, drop_models, has_model, mend, take_over, weights_again
 
 
 @pytest.fixture

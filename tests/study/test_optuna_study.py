@@ -13,7 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from mtlbench.errors import DiskError, StudyError
 from mtlbench.records import RunFolder
-from mtlbench.study.store import Store
+from mtlbench.study.optuna_study import Store
 
 
 def finish(folder, name, auc=0.7, **more):
@@ -294,7 +294,7 @@ def test_a_study_of_somebody_else_is_refused_without_a_password(tmp_path, design
     """On SQLite in the place of a database that has passwords."""
     database = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'shared.db'}")
     optuna.create_study(storage=database, study_name="tiny").set_user_attr("results", "/theirs")
-    monkeypatch.setattr("mtlbench.study.storage._storage", lambda url: database)
+    monkeypatch.setattr("mtlbench.study.optuna_storage._storage", lambda url: database)
     with pytest.raises(StudyError, match=r"^--store: postgresql://me:\*\*\*@h/x: holds a study"):
         Store("postgresql://me:secret@h/x", "tiny", design_of(), tmp_path / "ours")
 
@@ -302,7 +302,7 @@ def test_a_study_of_somebody_else_is_refused_without_a_password(tmp_path, design
 def test_a_store_that_somebody_has_locked_is_not_damaged(open_store, tmp_path, url, monkeypatch):
     make, _ = open_store
     make()
-    monkeypatch.setattr("mtlbench.study.storage.LOCKED_S", 0.2)
+    monkeypatch.setattr("mtlbench.study.optuna_storage.LOCKED_S", 0.2)
     other = sqlite3.connect(tmp_path / "optuna.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(StudyError, match="locked"):

@@ -10,7 +10,7 @@ from mtlbench.config import AssumeConfig, load_study
 from mtlbench.study.cells import expand
 from mtlbench.study.data import load_data
 from mtlbench.study.design import build_design
-from mtlbench.study.outlook import describe, outlook
+from mtlbench.study.power_analysis import describe, outlook
 from mtlbench.study.session import Session
 
 CASES = pd.DataFrame(

@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mtlbench.records import RunFolder
 from mtlbench.study.design import Design, Row
+from mtlbench.study.optuna_storage import open_study
 from mtlbench.study.search.space import plain
-from mtlbench.study.storage import open_study
 
 METRICS = {"auc": 0.5, "dice_lesions": 0.0}
 """Validation metrics of a trial, and what stands for one that is not defined."""

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlbench.data.outlines import Circle, Region
-from mtlbench.data.resample import Placement, place, resample_image, resample_region
+from mtlbench.data.resize import Placement, place, resample_image, resample_region
 
 
 def resample_mask(mask: np.ndarray, placement: Placement) -> np.ndarray:

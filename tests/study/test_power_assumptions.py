@@ -11,7 +11,7 @@ from mtlbench.analysis.measured import measure
 from mtlbench.config import AssumeConfig
 from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder, write_csv, write_json
-from mtlbench.study.evidence import gather
+from mtlbench.study.power_assumptions import gather
 
 RECORD = {
     "state": "complete", "attempts": 1, "seed": 0, "fold": None, "versions": {}, "device": "cpu",

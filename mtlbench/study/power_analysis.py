@@ -10,7 +10,7 @@ import pandas as pd
 from mtlbench.analysis.power import HIGH, LOW, Question, auc_outlook, dice_outlook
 from mtlbench.config import CLASSES, StudyConfig
 from mtlbench.study.design import Design
-from mtlbench.study.evidence import gather
+from mtlbench.study.power_assumptions import gather
 from mtlbench.study.session import Session
 from mtlbench.training.strategies import STRATEGIES
 
