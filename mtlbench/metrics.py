@@ -39,6 +39,16 @@ def image_dice(true_NK: Counts, pred_NK: Counts, both_NK: Counts) -> Floats:
         return np.where(true_NK + pred_NK > 0, 2 * both_NK / (true_NK + pred_NK), np.nan)
 
 
+def image_dice_any(true_NK: Counts, pred_NK: Counts, both_NK: Counts) -> Floats:
+    """Dice of each case, any lesion against healthy, N.
+
+    NaN without a lesion in the truth; 0 without one in the prediction.
+    """
+    true_N, pred_N, both_N = any_lesion(true_NK, pred_NK, both_NK)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(true_N > 0, 2 * both_N / (true_N + pred_N), np.nan)
+
+
 def any_lesion(
     true_NK: Counts, pred_NK: Counts, both_NK: Counts
 ) -> tuple[NDArray[np.number], NDArray[np.number], NDArray[np.number]]:

@@ -21,6 +21,8 @@ from filelock import FileLock
 
 from mtlbench.errors import DataError
 
+MODEL = "model.safetensors"
+"""A run's weights: a run that has lost nothing else stays complete (`study/weights.py`)."""
 State = str
 """`pending` (no record, or files are missing), `running`, `interrupted` (it said that it was
 running, but no process holds it), `complete`, `failed` or `pruned`."""
@@ -156,13 +158,16 @@ class RunFolder:
         """State and record, read once."""
         record = self.record()
         state: State = record.get("state", "pending")
-        if state == "complete":
-            entries = record["files"].items()
-            if not all(_whole(self.path / name, entry, verify) for name, entry in entries):
-                return "pending", record
+        if state == "complete" and self.lacking(record, verify=verify):
+            return "pending", record
         if state == "running" and not self._held():
             return "interrupted", record
         return state, record
+
+    def lacking(self, record: Mapping[str, Any], *, verify: bool = False) -> list[str]:
+        """Names of the files that a complete record lists and that are not here in full."""
+        entries = record["files"].items()
+        return [name for name, entry in entries if not _whole(self.path / name, entry, verify)]
 
     def reopen_if_damaged(self) -> None:
         """Take back that a run is complete where its files are not those that it wrote."""
@@ -204,6 +209,11 @@ class RunFolder:
         except FileNotFoundError:
             return False
         return False
+
+
+def run_folder(study: Path, name: str) -> RunFolder:
+    """The folder of a run, by its hash, below `results/<study>`."""
+    return RunFolder(study / "runs" / name)
 
 
 def _whole(path: Path, entry: Mapping[str, Any], verify: bool) -> bool:

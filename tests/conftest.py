@@ -4,15 +4,19 @@ import csv
 import os
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
+
+T = TypeVar("T")
 
 # A busy machine is no failure: examples have no time limit.
 settings.register_profile("mtlbench", deadline=None)
@@ -26,33 +30,49 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name != LONGEST)
 
 
-def _unpacked(archive: str) -> Path:
-    """Unpack an archive of `MTLBENCH_TEST_DATA` into the cache, once; skip where it is not set."""
-    source = os.environ.get("MTLBENCH_TEST_DATA")
-    if not source:
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[[Callable[[], T]], T]:
+    """Give what waits until a function gives something true, long enough for a busy machine."""
+
+    def wait(look: Callable[[], T]) -> T:
+        until = time.monotonic() + 300
+        while not (found := look()):
+            assert time.monotonic() < until, "it has not come within 300 s"
+            time.sleep(0.02)
+        return found
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data; skips where `MTLBENCH_TEST_DATA` does not name it."""
+    folder = os.environ.get("MTLBENCH_TEST_DATA")
+    if not folder:
         pytest.skip("MTLBENCH_TEST_DATA does not name the folder of real data")
-    cache = Path(os.environ.get("MTLBENCH_CACHE", "~/.cache/mtlbench")).expanduser()
-    cache.mkdir(parents=True, exist_ok=True)
-    folder = cache / archive.partition(".")[0]
-    with FileLock(cache / f".{folder.name}.lock"):
-        if not folder.exists():
-            with tempfile.TemporaryDirectory(dir=cache) as scratch:
-                with tarfile.open(Path(source) / archive) as packed:
-                    packed.extractall(scratch, filter="data")
-                (Path(scratch) / folder.name).rename(folder)
-    return folder
+    return Path(folder)
+
+
+@contextmanager
+def _unpacked(archive: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as scratch:
+        with tarfile.open(archive) as packed:
+            packed.extractall(scratch, filter="data")
+        yield Path(scratch) / archive.name.partition(".")[0]
 
 
 @pytest.fixture(scope="session")
-def mini_mias() -> Path:
+def mini_mias(real_data: Path) -> Iterator[Path]:
     """238 real mammograms of mini-MIAS with Info.txt."""
-    return _unpacked("mini-mias.tar.xz")
+    with _unpacked(real_data / "mini-mias.tar.xz") as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
-def cbis_mass_256() -> Path:
+def cbis_mass_256(real_data: Path) -> Iterator[Path]:
     """1,231 real mass images of CBIS-DDSM at 256 x 256 with masks and manifest.csv."""
-    return _unpacked("cbis-mass-256.tar")
+    with _unpacked(real_data / "cbis-mass-256.tar") as folder:
+        yield folder
 
 
 @pytest.fixture

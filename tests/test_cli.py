@@ -1,14 +1,19 @@
-"""The commands, as users run them."""
+"""The commands, as users give them: in this process, since one of its own imports for seconds."""
 
 import json
-import os
+import signal
 import subprocess
 import sys
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pandas as pd
 import pytest
+
+from mtlbench import cli
 
 SWEEP = """vary = { "loss.lambda" = [0.0, 0.5, 1.0] }
 [compare]
@@ -35,20 +40,31 @@ def home(tmp_path_factory):
     return folder
 
 
+@contextmanager
+def handlers_kept():
+    """A command sets handlers of signals."""
+    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+    kept = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="module")
 def mtlbench(home):
     """Run a command in a folder of its own, with a cache of its own."""
 
     def run(*arguments, code=0):
-        done = subprocess.run(
-            [sys.executable, "-c", "from mtlbench.cli import main; main()", *map(str, arguments)],
-            cwd=home,
-            env=os.environ | {"MTLBENCH_CACHE": str(home / "cache"), "COLUMNS": "200"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
+        out, err = StringIO(), StringIO()
+        with pytest.MonkeyPatch.context() as patch, handlers_kept():
+            patch.chdir(home)
+            patch.setenv("MTLBENCH_CACHE", str(home / "cache"))
+            patch.setenv("COLUMNS", "200")
+            patch.setattr(sys, "argv", ["mtlbench", *map(str, arguments)])
+            with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+                cli.main()
+        done = SimpleNamespace(stdout=out.getvalue(), stderr=err.getvalue())
+        assert (ended.value.code or 0) == code, done.stdout + done.stderr
         return done
 
     return run

@@ -57,6 +57,17 @@ def test_dice_image_skips_empty_and_counts_false_positives_as_zero(maps):
     assert metrics.dice_image(*counts(*maps)) == pytest.approx(np.mean(by_class))
 
 
+def test_image_dice_any_is_the_f1_of_each_image_with_a_lesion(maps):
+    true, pred = (array > 0 for array in maps)
+    true[0], pred[1] = False, False
+    both = counts(np.where(true, maps[0], 0), np.where(pred, maps[1], 0))
+    values = metrics.image_dice_any(*both)
+    assert np.isnan(values[0])
+    assert values[1] == 0
+    expected = [f1_score(one, other) for one, other in zip(true[2:], pred[2:], strict=True)]
+    assert values[2:] == pytest.approx(expected)
+
+
 def test_without_lesions_there_is_no_dice_of_lesions():
     healthy = counts(np.zeros((3, 10), int), np.zeros((3, 10), int))
     assert metrics.dice(*healthy) == metrics.dice_image(*healthy) == 1

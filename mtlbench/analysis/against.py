@@ -13,7 +13,7 @@ from typing import Any
 from scipy import special
 
 from mtlbench.analysis.protocol import mismatches
-from mtlbench.analysis.published import PublishedEntry, PublishedRow
+from mtlbench.analysis.published import LAST, PublishedEntry, PublishedRow
 
 CASES = ("patients", "cases", "images", "breasts", "lesions", "masses")
 """What `sd_of` says where a standard deviation is over test cases, not over trainings."""
@@ -83,23 +83,30 @@ def against_entry(
 ) -> list[dict[str, Any]]:
     """Compare each estimate that has a value with each number of its metric in an entry.
 
+    A number is compared with the arm's estimate after the same stage of training; where there is
+    none, with the one after the last stage, and `stage` is then among `not_comparable`.
+
     Args:
-        estimates: rows of `compare`, with `arm` and `metric`.
+        estimates: rows of `compare`, with `arm` and `metric`; `stage` as in `PublishedRow`, the
+            last where it is absent.
         entry: of the registry.
         protocols: ours by metric, each as in `mismatches`; the fields found there are
             `not_comparable`, those of them that a side does not state are `not_stated`.
     """
     rows = []
-    for estimate in estimates:
+    valued = {_key(one): one for one in estimates if not _absent(one["value"])}
+    for (arm, metric, stage), estimate in valued.items():
         for row in entry.rows:
-            if row.metric != estimate["metric"] or _absent(estimate["value"]):
+            same = (arm, metric, row.stage)
+            if row.metric != metric or stage != (row.stage if same in valued else LAST):
                 continue
             found = against(estimate, row)
-            fields = mismatches(entry, row, protocols[row.metric])
+            fields = mismatches(entry, row, {**protocols[metric], "stage": stage})
             rows.append(
                 {
-                    "arm": estimate["arm"],
-                    "metric": row.metric,
+                    "arm": arm,
+                    "metric": metric,
+                    "stage": stage,
                     "entry": entry.id,
                     "name": row.name,
                     "published": row.value,
@@ -109,6 +116,10 @@ def against_entry(
                 }
             )
     return rows
+
+
+def _key(estimate: Row) -> tuple[str, str, str]:
+    return estimate["arm"], estimate["metric"], estimate.get("stage", LAST)
 
 
 def _offer(row: PublishedRow) -> _Offer:

@@ -81,7 +81,8 @@ def froc_band(
     """Sensitivity to lesions against mean false positives per image with a mask.
 
     Arguments as for `roc_band`, and the findings of the same runs; resamples without a lesion are
-    left out.
+    left out. The curve ends at the last operating point of any seed and fold; one that ends before
+    counts as level from there.
 
     Returns:
         Columns `false_positives`, `sensitivity`, `low`, `high`.
@@ -93,7 +94,7 @@ def froc_band(
     cases, (arm,) = align({"predictions": frame}, scores=False, findings={"predictions": findings})
     if arm.findings is None or cases.true_NK is None:
         raise DataError("a FROC curve needs lesions with hits, and masks")
-    curves: list[Curve] = []
+    curves: list[_Found] = []
     masked_N = ~np.isnan(cases.true_NK[:, 0])
     for fold in np.unique(cases.fold_N):
         used_N = masked_N & (cases.fold_N == fold)
@@ -104,9 +105,10 @@ def froc_band(
     sensitivity_F, low_F, high_F = band(curves, len(cases.patients), level, resamples, seed)
     if np.isnan(sensitivity_F).any():
         raise DataError("a FROC curve needs a lesion in the test set (in every fold)")
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {"false_positives": RATES_F, "sensitivity": sensitivity_F, "low": low_F, "high": high_F}
     )
+    return table[: np.searchsorted(RATES_F, max(curve.last for curve in curves)) + 1]
 
 
 def band(
@@ -194,6 +196,9 @@ class _Found:
 
     def __init__(self, found: Events, patients_P: Indices) -> None:
         self._found, self._patients_P = found, patients_P
+        x_T1 = found.curve(np.ones((len(patients_P), 1)))[0]
+        self.last = float(x_T1.max(initial=0))
+        """False positives per image of the last operating point."""
 
     def __call__(self, count_P: Counts) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):

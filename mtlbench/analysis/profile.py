@@ -8,10 +8,15 @@ import pandas as pd
 
 from mtlbench.analysis.align import align
 from mtlbench.analysis.curves import GRID_F, ROUNDING, band
-from mtlbench.analysis.frame import Floats, Indices
+from mtlbench.analysis.frame import BOTH, PRED, TRUE, Floats, Indices
 from mtlbench.analysis.resample import Counts
 from mtlbench.errors import DataError
-from mtlbench.metrics import any_lesion
+from mtlbench.metrics import image_dice_any
+
+
+def dice_of_images(frame: pd.DataFrame) -> Floats:
+    """Dice of any lesion against healthy of each row of predictions; NaN where there is none."""
+    return image_dice_any(*(frame[columns].to_numpy(float) for columns in (TRUE, PRED, BOTH)))
 
 
 def dice_profile(
@@ -32,16 +37,16 @@ def dice_profile(
     cases, (arm,) = align({"predictions": frame}, scores=False)
     if arm.pred_SNK is None or arm.both_SNK is None or cases.true_NK is None:
         raise DataError("the Dice of images needs masks")
-    true_N = any_lesion(cases.true_NK, cases.true_NK, cases.true_NK)[0]
-    used_N = true_N > 0
+    dice_SN = np.array(
+        [
+            image_dice_any(cases.true_NK, pred_NK, both_NK)
+            for pred_NK, both_NK in zip(arm.pred_SNK, arm.both_SNK, strict=True)
+        ]
+    )
+    used_N = ~np.isnan(dice_SN).any(axis=0)
     if not used_N.any():
         raise DataError("the Dice of images needs an image with a lesion")
-    counts = [
-        any_lesion(cases.true_NK[used_N], pred_NK[used_N], both_NK[used_N])
-        for pred_NK, both_NK in zip(arm.pred_SNK, arm.both_SNK, strict=True)
-    ]
-    dice_SN = np.array([2 * both_N / (true_N + pred_N) for true_N, pred_N, both_N in counts])
-    reached_FN = (dice_SN >= GRID_F[:, None, None] - ROUNDING).mean(axis=1)
+    reached_FN = (dice_SN[:, used_N] >= GRID_F[:, None, None] - ROUNDING).mean(axis=1)
     n_patients, patient_N = len(cases.patients), cases.patient_N[used_N]
     reached_FP, images_1P = (
         _per_patient(value_FN, patient_N, n_patients)

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import get_args
 
 from mtlbench.analysis.metric import DICE
-from mtlbench.analysis.published import ClassName, PublishedEntry, PublishedRow
+from mtlbench.analysis.published import LAST, ClassName, PublishedEntry, PublishedRow
 from mtlbench.config import CLASSES
 
 OF_AUC = ("level",)
 OF_DICE = ("classes", "pooling")
-OF_ROW = (*OF_DICE, "ensemble")
+OF_ROW = (*OF_DICE, "ensemble", "stage")
 """What a row states; the rest is its entry's."""
 PROTOCOL = (
     *("dataset", "label_rule", *OF_AUC, *OF_DICE),
-    *("input", "size", "split", "views", "ensemble"),
+    *("input", "size", "split", "views", "ensemble", "stage"),
 )
 """The fields that must agree before two numbers are compared."""
 
@@ -67,11 +67,11 @@ def mismatches(
     Args:
         entry: of the registry.
         row: of the entry.
-        protocol: ours, by `own_protocol` of the row's metric.
+        protocol: ours, by `own_protocol` of the row's metric; the stage is the last unless it says.
     """
-    found = {}
+    found, ours_by_field = {}, {"stage": LAST, **protocol}
     for field in fields_of(row.metric):
-        theirs, ours = stated(entry, row, field), protocol.get(field, "")
+        theirs, ours = stated(entry, row, field), ours_by_field.get(field, "")
         if not theirs or theirs.casefold() != ours.casefold():
             found[field] = Mismatch(theirs, ours)
     return found

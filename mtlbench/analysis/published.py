@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
@@ -28,6 +28,8 @@ ClassName = Literal[
     "cancer",
 ]
 """What a Dice is of: the five classes here, `lesion` of `dice_any`, and classes of others."""
+Stage = Literal["last", "before the last"]
+LAST, BEFORE_LAST = get_args(Stage)
 _RULE = re.compile(
     r"(malignant|any lesion|BI-RADS (3|4|4b|4c|5|6) and above) against the rest"
     r"(, benign without callback left out)?(, normals left out)?"
@@ -66,6 +68,8 @@ class PublishedRow(Strict):
     pooling: Literal["test set", "image"] | None = None
     """Dice: whether pixels are summed over the test set, or each image has a Dice of its own."""
     ensemble: Literal["none", "test-time augmentation", "several models"] | None = None
+    stage: Stage = "last"
+    """After which stage of a strategy that trains in several the model was measured."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -32,15 +32,21 @@ MIN_PATIENTS = 20
 MIN_EFFECTIVE = 10
 """Patients that a pooled Dice must rest on, all lesion classes together; see `_dominated`."""
 MAX_UNDEFINED = 0.01
+"""Share of the resamples."""
+FEW_PATIENTS = "too few patients"
+FEW_LESIONS = "a few large lesions that dominate the pooled Dice"
+UNDEFINED = "undefined resamples"
+DOUBTS = (FEW_PATIENTS, FEW_LESIONS, UNDEFINED)
+"""Why an interval may be wrong."""
 
 ESTIMATE_COLUMNS = [
     *("arm", "metric", "value", "low", "high", "level", "method", "se"),
     *("n_patients", "n_cases", "n_positive", "n_negative", "n_resamples", "n_undefined"),
-    *("closed_low", "closed_high", "closed_se", "n_seeds", "seed_sd", "reliable"),
+    *("closed_low", "closed_high", "closed_se", "n_seeds", "seed_sd", "reliable", "doubts"),
 ]
 COMPARISON_COLUMNS = [
     *("arm", "baseline", "metric", "difference", "low", "high", "p", "p_adjusted", "method"),
-    *("reliable", "margin", "p_noninferior"),
+    *("reliable", "doubts", "margin", "p_noninferior"),
 ]
 NAMES = {
     STUDENTISED: "studentised patient bootstrap",
@@ -93,7 +99,7 @@ def estimate_row(
         "n_resamples": resamples,
         "n_undefined": 0,
         "n_seeds": len(arm.seeds),
-        "reliable": False,
+        **_reliability([None]),
     }
     title = f"{statistic.metric}, {arm.name}"
     estimate = found.get((statistic.metric, arm.name, None))
@@ -106,7 +112,7 @@ def estimate_row(
         "se": _spread(estimate.value_B),
         "n_undefined": estimate.n_undefined,
         "seed_sd": _spread(estimate.value_S),
-        "reliable": reliable(statistic, estimate),
+        **_reliability([doubts(statistic, estimate)]),
     }
     if closed is not None:
         row |= {"closed_low": closed.low, "closed_high": closed.high}
@@ -148,8 +154,8 @@ def comparison_rows(
                     f"{title}: an arm's value is below {metric.scale.least:.0f} and shown as "
                     f"{metric.scale.least:.0f}; the difference is of the values as they are"
                 )
-        row["reliable"] = all(
-            one is not None and reliable(statistic, one) for one in (*sides, estimate)
+        row |= _reliability(
+            [None if one is None else doubts(statistic, one) for one in (*sides, estimate)]
         )
         rows.append(row)
     adjusted = ADJUSTMENTS[rules.adjust]([row.get("p", np.nan) for row in rows])
@@ -204,8 +210,24 @@ def _spread(values: Floats) -> float:
 
 def reliable(statistic: Statistic, estimate: Estimate) -> bool:
     """Whether none of the warnings applies that an interval may be wrong."""
-    enough = statistic.scarce[1] >= MIN_PATIENTS and not _dominated(statistic)
-    return enough and _share(estimate) <= MAX_UNDEFINED
+    return not doubts(statistic, estimate)
+
+
+def doubts(statistic: Statistic, estimate: Estimate) -> tuple[str, ...]:
+    """Those of `DOUBTS` that apply to an interval."""
+    found = {
+        FEW_PATIENTS: statistic.scarce[1] < MIN_PATIENTS,
+        FEW_LESIONS: _dominated(statistic),
+        UNDEFINED: _share(estimate) > MAX_UNDEFINED,
+    }
+    return tuple(doubt for doubt, applies in found.items() if applies)
+
+
+def _reliability(sides: Sequence[tuple[str, ...] | None]) -> Row:
+    """Columns `reliable` and `doubts` from the doubts of every side; None: it has no value."""
+    found = {doubt for side in sides for doubt in side or ()}
+    words = "; ".join(doubt for doubt in DOUBTS if doubt in found)
+    return {"reliable": not found and None not in sides, "doubts": words}
 
 
 def _dominated(statistic: Statistic) -> bool:

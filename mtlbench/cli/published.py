@@ -90,13 +90,14 @@ def _entry_table(entry: "PublishedEntry") -> Table:
 def _rows_table(entry: "PublishedEntry") -> Table:
     """The numbers, each with its uncertainty and with what its own row states."""
     from mtlbench.analysis.protocol import OF_ROW, field_words, fields_of, stated
+    from mtlbench.analysis.published import LAST
 
     table = Table("name", "metric", "value, %", "uncertainty", "measured as")
     for row in entry.rows:
         own = "\n".join(
             f"{field_words(field)}: {stated(entry, row, field) or OPEN}"
             for field in fields_of(row.metric)
-            if field in OF_ROW
+            if field in OF_ROW and stated(entry, row, field) != LAST
         )
         words = (row.name, row.metric, f"{100 * row.value:.2f}", _uncertainty(row), own)
         table.add_row(*map(escape, words))
@@ -157,7 +158,8 @@ def protocol_of(items: Iterable[str]) -> dict[str, str]:
     """
     from mtlbench.analysis.protocol import OF_DICE, PROTOCOL
 
-    fields = [field for field in PROTOCOL if field not in OF_DICE]  # those the metric decides
+    decided = (*OF_DICE, "stage")  # by the metric, and by which predictions are given
+    fields = [field for field in PROTOCOL if field not in decided]
     values: dict[str, str] = {}
     for item in items:
         field, separator, value = item.partition("=")

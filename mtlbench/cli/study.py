@@ -58,12 +58,12 @@ def init(name: Annotated[str, typer.Argument(help="A shipped study.")]) -> None:
 @app.command(epilog="Example: mtlbench study check my-study.toml")
 def check(study: StudyName, as_json: Json = False) -> None:
     """Validate a study file and print every fault with its dotted key; nothing is run."""
-    from mtlbench.study.cells import read_study
+    from mtlbench.study.cells import read_study_file
     from mtlbench.study.shipped import find_study
 
     path = find_study(study)
     try:
-        loaded, cells = read_study(path)
+        loaded, cells = read_study_file(path)
     except StudyError as error:
         if as_json:
             print(json.dumps({"cells": 0, "faults": str(error).splitlines()}, indent=2))
@@ -215,6 +215,7 @@ def _plan(session: "Session", device: str) -> dict[str, Any]:
     from mtlbench.study.power_analysis import outlook
     from mtlbench.study.session import choose_devices, open_search, unchanged_design
     from mtlbench.study.status import plan as make_plan
+    from mtlbench.study.weights import to_make_again
 
     study, search = session.study, open_search(session)
     design = unchanged_design(session, search)
@@ -222,6 +223,7 @@ def _plan(session: "Session", device: str) -> dict[str, Any]:
     seconds = estimate_s(study, session.data, design, session.folder, slots[0][0])
     return make_plan(design.cells_table()[1], session.folder) | {
         "search": search.counts() if search else {},
+        "weights_again": [run.hash for run in to_make_again(session.folder, design.runs)],
         "estimated_s": round(seconds / len(slots), 1),
         "batches": rehearse_batches(study, session.data, session.design, slots[0][0]),
         "power": outlook(session),
@@ -232,7 +234,7 @@ def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(plan, indent=2))
         return
-    from mtlbench.study.status import by_cell
+    from mtlbench.study.status import by_cell, partly_here
 
     rows = by_cell(plan)
     table = Table("cell", "runs", "state", "steps", "shared with")
@@ -247,13 +249,19 @@ def _print_plan(plan: dict[str, Any], folder: Path, as_json: bool) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if told := partly_here(plan):
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
     for arm, counts in plan.get("search", {}).items():
         console.print(_search_line(arm, counts), highlight=False, markup=False, soft_wrap=True)
     if "estimated_s" in plan:
         minutes = plan["estimated_s"] / 60
         about = "at most about" if plan.get("search") else "about"  # trials may be pruned
+        again = len(plan["weights_again"])
+        lost = f"; complete runs to be trained again for their weights: {again}" if again else ""
         console.print(
-            f"left to train: {about} {minutes:.1f} minutes on this machine", highlight=False
+            f"left to train: {about} {minutes:.1f} minutes on this machine{lost}",
+            highlight=False,
+            soft_wrap=True,
         )
     if "power" in plan:
         from mtlbench.study import batches, power_analysis

@@ -92,6 +92,9 @@ class CompareConfig(Strict):
     """The cell that stands for an arm with `vary`: best mean of this validation metric."""
     resamples: Annotated[int, Field(ge=MIN_RESAMPLES)] = 10_000
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    dataset: Annotated[str, Field(min_length=1)] | None = None
+    """What the data of `dataset = "folder"` are called, in prose and beside published numbers:
+    `CBIS-DDSM, mass images only`."""
     published: list[str] = []
     registry: str | None = None
     """A TOML file with published entries of your own, from the study file's folder."""

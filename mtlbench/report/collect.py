@@ -115,8 +115,9 @@ class Study:
 
     @property
     def data_name(self) -> str:
-        """The data set's name in prose; a folder of one's own has but the study's."""
-        return text.DATASETS.get(self.config.dataset, f"the data set of {self.config.name}")
+        """The data set's name in prose; a folder that the study does not name has but its name."""
+        named, adapter = self.config.compare.dataset, self.config.dataset
+        return named or text.DATASETS.get(adapter, f"the data set of {self.config.name}")
 
     @property
     def varied(self) -> tuple[str, ...]:

@@ -36,7 +36,8 @@ def froc(metrics: Sequence[str]) -> str:
         "candidate one of the pixels predicted to be any lesion, scored by its largest probability "
         "of any lesion. A candidate hits a lesion where their intersection over union is at least "
         f"{HIT_IOU:g}, whatever its class. The score is the mean sensitivity at "
-        f"{', '.join(f'{rate:g}' for rate in RATES)} false positives per image."
+        f"{', '.join(f'{rate:g}' for rate in RATES)} false positives per image; a model that makes "
+        "fewer counts there with all its candidates."
     )
 
 

@@ -64,7 +64,8 @@ def _claim(study: Study, numbers: Numbers, metric: str) -> str:
         also = f", and so {'does' if len(others) == 1 else 'do'} {' and '.join(others)}"
         return f"{arm} beats {against} ({size}){also if others else ''}"
     if not rows[best.name]["reliable"]:
-        return f"{arm} against {against} stays undecided for lack of patients ({size})"
+        doubts = rows[best.name]["doubts"].replace("; ", " and ")
+        return f"{arm} against {against} stays undecided because of {doubts} ({size})"
     size += _not_inferior(study, rows[best.name], metric, len(rivals))
     if len(rivals) == 1:
         verdict = "falls short of" if supported else "is not shown to beat"
@@ -88,21 +89,16 @@ def _size(study: Study, numbers: Numbers, cell: Cell, metric: str) -> str:
     """The difference and what its interval leaves open; Holm's p where that alone forbids."""
     row = numbers.comparison[cell.name, metric]
     value, low, high = (row[key] for key in ("difference", "low", "high"))
-    size = f"{_points(value)} points"
+    size = f"{text.signed(value)} points"
     if text.absent(low):
         return f"{size}, no interval"
     level = text.level_text(study.config.compare.level)
-    size += f", {level} interval {_points(low)} to {_points(high)}"
+    size += f", {level} interval {text.signed(low)} to {text.signed(high)}"
     alone = row["reliable"] and not low <= 0 <= high
     if alone and not numbers.supported(cell, metric, study.config.compare.level):
         adjusted = ADJUSTED[study.config.compare.adjust]
         size += f", but {adjusted} p = {text.p_value(row['p_adjusted'])}"
     return size
-
-
-def _points(value: float) -> str:
-    """In prose nothing stands below each other: each number has the decimals that it needs."""
-    return text.signed(value, text.places(value))
 
 
 def _arm(study: Study, cell: Cell) -> str:

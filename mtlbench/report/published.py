@@ -15,12 +15,12 @@ from mtlbench.analysis import (
 from mtlbench.analysis.against import against_entry
 from mtlbench.analysis.dice import LESION
 from mtlbench.analysis.protocol import PROTOCOL, Mismatch, field_words
-from mtlbench.analysis.published import REGISTRY, PublishedRow
+from mtlbench.analysis.published import BEFORE_LAST, LAST, REGISTRY, PublishedRow
 from mtlbench.config import CLASSES
 from mtlbench.report import text
 from mtlbench.report.collect import Study
 from mtlbench.report.numbers import Numbers
-from mtlbench.report.tables import Block, Entry, Table, common_places, difference_entry
+from mtlbench.report.tables import Block, Entry, Table, difference_entry
 
 SHOWN = ("dice", "dice_lesions", "dice_any", "dice_image", "auc")
 Protocols = Mapping[str, Mapping[str, str]]
@@ -36,7 +36,7 @@ class Published:
     reasons: Mapping[str, Mapping[str, Mismatch]]
     """Published model → field of the protocol → how it differs; empty where comparable."""
     differences: Sequence[Mapping[str, Any]]
-    """Rows of `against_entry`, `arm` being a cell's label."""
+    """Rows of `against_entry`, `arm` being a cell's label, `stage` that of our value."""
 
     @property
     def author(self) -> str:
@@ -73,15 +73,20 @@ def published(study: Study, numbers: Numbers) -> tuple[tuple[Published, ...], tu
             continue
         entry = registry[name]
         differences = _differences(study, numbers, entry, protocols)
-        found.append(Published(entry, _reasons(entry, protocols), differences))
+        found.append(Published(entry, _reasons(entry, protocols, differences), differences))
     return tuple(found), tuple(warnings)
 
 
-def _reasons(entry: PublishedEntry, protocols: Protocols) -> dict[str, dict[str, Mismatch]]:
-    """Those of all numbers of a model together."""
+def _reasons(
+    entry: PublishedEntry, protocols: Protocols, differences: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, Mismatch]]:
+    """Those of all numbers of a model together; the stage only where none of ours has the same."""
+    stages = {(row["name"], row["metric"], row["stage"]) for row in differences}
     found: dict[str, list[dict[str, Mismatch]]] = {}
     for row in entry.rows:
-        found.setdefault(row.name, []).append(mismatches(entry, row, protocols[row.metric]))
+        same = (row.name, row.metric, row.stage) in stages
+        ours = {**protocols[row.metric], **({"stage": row.stage} if same else {})}
+        found.setdefault(row.name, []).append(mismatches(entry, row, ours))
     return {name: _merged(reasons) for name, reasons in found.items()}
 
 
@@ -100,8 +105,9 @@ def _differences(
     rows = []
     for cell in study.shown:
         estimates = [
-            {**row, "arm": cell.label}
-            for (name, _), row in numbers.estimate.items()
+            {**row, "arm": cell.label, "stage": stage}
+            for stage, table in ((LAST, numbers.estimate), (BEFORE_LAST, numbers.before))
+            for (name, _), row in table.items()
             if name == cell.name
         ]
         found = against_entry(estimates, entry, protocols)
@@ -130,6 +136,11 @@ def _values_table(one: Published) -> Table:
     read = " (secondary: the paper itself was not read)" if one.entry.status == "secondary" else ""
     notes = (
         f"Not comparable: {reasons}." if reasons else "",
+        *(
+            f"{row.name}, {text.METRICS[row.metric]}: measured before the last stage of training."
+            for row in one.entry.rows
+            if row.stage == BEFORE_LAST
+        ),
         f"Source{read}: {one.entry.source}.",
     )
     return Table(
@@ -147,9 +158,7 @@ def _differences_table(one: Published) -> Table:
     for metric in SHOWN:
         rows = [row for row in one.differences if row["metric"] == metric]
         if rows:
-            places = common_places(map(_delta, rows))
-            lines = tuple(_difference_row(row, places) for row in rows)
-            blocks.append(Block(text.METRICS[metric], lines))
+            blocks.append(Block(text.METRICS[metric], tuple(map(_difference_row, rows))))
     notes = dict.fromkeys(
         f"{row['name']}: {row['note']}."
         for row in one.differences
@@ -165,18 +174,15 @@ def _differences_table(one: Published) -> Table:
     )
 
 
-def _difference_row(row: Mapping[str, Any], places: int) -> tuple[Entry, ...]:
+def _difference_row(row: Mapping[str, Any]) -> tuple[Entry, ...]:
+    stage = " (before the last stage)" if row["stage"] == BEFORE_LAST else ""
     return (
-        Entry(row["arm"]),
+        Entry(row["arm"] + stage),
         Entry(row["name"]),
-        difference_entry(_delta(row), places),
+        difference_entry((row["difference"], row["low"], row["high"])),
         Entry(text.p_value(row["p"])),
         Entry(row["method"]),
     )
-
-
-def _delta(row: Mapping[str, Any]) -> tuple[float | None, ...]:
-    return row["difference"], row["low"], row["high"]
 
 
 def _caption(one: Published, what: str) -> str:
@@ -193,10 +199,11 @@ def _value(row: PublishedRow | None) -> str:
 
 def _protocols(study: Study, numbers: Numbers) -> Protocols:
     """Under each of `SHOWN`."""
-    data, dataset = study.config.data, study.config.dataset
+    data, adapter = study.config.data, study.config.dataset
+    dataset = study.config.compare.dataset or adapter
     fields = {
         "dataset": dataset if data.subset == "all" else f"{dataset}, {data.subset} images only",
-        "label_rule": data.label_rule.describe(dataset),
+        "label_rule": data.label_rule.describe(adapter),
         "level": "image",
         "input": "breast" if data.crop == "breast" else "whole image",
         "size": "x".join(map(str, data.size)),

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 
 from mtlbench.analysis.seeds import MIN_SEEDS
+from mtlbench.report import text
 from mtlbench.report.collect import Study
 from mtlbench.report.latex_text import latex
 from mtlbench.report.numbers import Numbers
@@ -34,8 +35,8 @@ def _known() -> dict[str, str]:
 
 def _used(study: Study, numbers: Numbers) -> Iterator[str]:
     yield from ("mtlbench", "le2019")
-    if study.config.dataset in _known():
-        yield study.config.dataset
+    named = (key for key, name in text.DATASETS.items() if study.data_name.startswith(name))
+    yield from (key for key in named if key in _known())
     yield from ("he2016", "pytorch", "loshchilov2019")  # every backbone is a residual network
     if len(study.trials):
         yield "optuna"

@@ -4,15 +4,28 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from mtlbench.analysis.rows import MAX_UNDEFINED, MIN_PATIENTS
+from mtlbench.analysis.rows import (
+    DOUBTS,
+    FEW_LESIONS,
+    FEW_PATIENTS,
+    MAX_UNDEFINED,
+    MIN_PATIENTS,
+    UNDEFINED,
+)
 from mtlbench.report import text
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.optimism import optimism
 
+_WHY = {
+    FEW_PATIENTS: f"fewer than {MIN_PATIENTS} test patients in a class",
+    FEW_LESIONS: "a pooled Dice that a few large lesions dominate",
+    UNDEFINED: f"more than {100 * MAX_UNDEFINED:g} % of the resamples undefined",
+}
+
 
 def unreliable(numbers: Numbers, metrics: Sequence[str]) -> str:
-    """Name the intervals of few patients or undefined resamples: none of them is printed bold."""
+    """Name the intervals that may be wrong, and why: none of them is printed bold."""
     whole, parts = [], []
     for metric in metrics:
         own = _unreliable_cells(numbers.estimates, metric, "value")
@@ -29,11 +42,13 @@ def unreliable(numbers: Numbers, metrics: Sequence[str]) -> str:
     parts = [f"all {', '.join(whole)}"] * bool(whole) + parts
     if not parts:
         return ""
-    return (
-        f"Fewer than {MIN_PATIENTS} test patients in a class, a pooled Dice that a few large "
-        f"lesions dominate, or more than {100 * MAX_UNDEFINED:g} % of the resamples undefined: "
-        f"intervals and p are unreliable: {'; '.join(parts)}."
-    )
+    return f"Unreliable intervals and p ({_why(numbers, metrics)}): {'; '.join(parts)}."
+
+
+def _why(numbers: Numbers, metrics: Sequence[str]) -> str:
+    tables = (numbers.estimates, numbers.comparisons)
+    words = [w for table in tables for w in table.loc[table["metric"].isin(metrics), "doubts"]]
+    return ", or ".join(_WHY[doubt] for doubt in DOUBTS if any(doubt in w for w in words))
 
 
 def _unreliable_cells(table: pd.DataFrame, metric: str, value: str) -> list[str]:

@@ -14,7 +14,6 @@ from mtlbench.report.tables import (
     Block,
     Entry,
     Table,
-    common_places,
     difference_entry,
     estimate_entry,
 )
@@ -89,13 +88,12 @@ def subgroups_table(study: Study, found: pd.DataFrame, limits: Sequence[str]) ->
 def _rows(
     rows: Sequence[Mapping[Any, Any]], labels: Mapping[str, str]
 ) -> tuple[tuple[Entry, ...], ...]:
-    places = {what: common_places(_span(row, what) for row in rows) for what in DIFFERENCES}
     return tuple(
         (
             Entry(_name(row)),
             Entry(labels[row["arm"]]),
             estimate_entry(row),
-            *(difference_entry(_span(row, what), places[what]) for what in DIFFERENCES),
+            *(difference_entry(_span(row, what)) for what in DIFFERENCES),
             Entry(text.p_value(row["p_adjusted"])),
             Entry("/".join(text.count(row[f"n_{of}"]) for of in SIZES)),
         )

@@ -6,9 +6,6 @@ from mtlbench.report.collect import Cell, Study
 from mtlbench.report.numbers import Numbers, Row
 from mtlbench.report.tables import ADJUSTED
 
-TOO_FEW = "too few patients to say whether it differs"
-"""Fewer patients of a class than intervals need, or so few that resamples lack a class."""
-
 
 def summary(study: Study, numbers: Numbers) -> str:
     """Sentences from the data alone; a difference is claimed only where it is supported."""
@@ -57,7 +54,7 @@ def _difference(study: Study, numbers: Numbers, cell: Cell, metric: str) -> str:
     row = numbers.comparison[cell.name, metric]
     delta = text.difference(*_values(row, "difference"))
     if not row["reliable"]:
-        return f"{cell.label} {delta} points ({TOO_FEW})"
+        return f"{cell.label} {delta} points (undecided: {row['doubts']})"
     supported = numbers.supported(cell, metric, study.config.compare.level)
     p = text.p_value(row["p_adjusted"])
     p = f"p {p}" if p.startswith("<") else f"p = {p}"

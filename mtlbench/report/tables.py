@@ -1,7 +1,7 @@
 """The tables of a report as plain values; `latex`, `markdown` and `html` print them."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mtlbench.analysis import find_metric
@@ -45,6 +45,9 @@ class Table:
 
 TASKS = (("Seg", "dice"), ("Seg", "dice_lesions"), ("Cls", "auc"))
 CHOSEN = "†"
+NOTHING = "nothing"
+"""What validation data selected for a row that they did not choose."""
+FROC_AT = "froc_at_"
 ADJUSTED = {"holm": "Holm", "bh": "Benjamini-Hochberg"}
 """Names of what `compare.adjust` says."""
 
@@ -67,19 +70,39 @@ def tasks_table(study: Study, numbers: Numbers, notes: tuple[str, ...]) -> Table
 
 
 def full_table(study: Study, numbers: Numbers, notes: tuple[str, ...]) -> Table:
-    """Every cell under every metric, with its difference from the metric's baseline."""
+    """Every cell under every metric, with its difference from the metric's baseline.
+
+    FROC rates that read alike, since no model makes so many false positives, share a block. Columns
+    in which nothing stands are left out.
+    """
     header = _full_header(study)
-    blocks = []
+    alike: list[tuple[list[str], tuple[tuple[Entry, ...], ...]]] = []
     for metric in numbers.all_metrics():
-        places = common_places(_delta(numbers, cell, metric) for cell in study.complete)
-        rows = [_full_row(study, numbers, cell, metric, places) for cell in study.complete]
-        rows += [
-            _earlier_row(cell, numbers, metric, len(header))
-            for cell in study.complete
-            if (cell.name, metric) in numbers.before
-        ]
-        blocks.append(Block(_full_title(study, numbers, metric), tuple(rows)))
-    return Table("full", "All cells under all metrics", header, tuple(blocks), notes)
+        rows = _full_rows(study, numbers, metric, len(header))
+        if metric.startswith(FROC_AT) and alike and alike[-1][1] == rows:
+            alike[-1][0].append(metric)
+        else:
+            alike.append(([metric], rows))
+    blocks = [Block(_full_title(study, numbers, metrics), rows) for metrics, rows in alike]
+    table = Table("full", "All cells under all metrics", header, tuple(blocks), notes)
+    return _without_empty_columns(table)
+
+
+def _without_empty_columns(table: Table) -> Table:
+    rows = [row for block in table.blocks for row in block.rows]
+    kept = [
+        i
+        for i, _ in enumerate(table.header)
+        if any(row[i].text not in (text.DASH, NOTHING) for row in rows)
+    ]
+    return replace(
+        table,
+        header=tuple(table.header[i] for i in kept),
+        blocks=tuple(
+            replace(block, rows=tuple(tuple(row[i] for i in kept) for row in block.rows))
+            for block in table.blocks
+        ),
+    )
 
 
 def _full_header(study: Study) -> tuple[str, ...]:
@@ -92,12 +115,13 @@ def _full_header(study: Study) -> tuple[str, ...]:
     )
 
 
-def _full_title(study: Study, numbers: Numbers, metric: str) -> str:
+def _full_title(study: Study, numbers: Numbers, metrics: Sequence[str]) -> str:
+    metric = metrics[0]
     base, margin = numbers.baselines[metric], study.config.compare.margins.get(metric)
     parts = [f"Δ against {base.label}" if base else "no comparison"]
     parts += [] if find_metric(metric).higher_is_better else ["less is better"]
     parts += [] if margin is None else [f"margin {text.percent(margin)} points"]
-    return f"{text.metric_name(metric)} ({', '.join(parts)})"
+    return f"{text.metric_name(*metrics)} ({', '.join(parts)})"
 
 
 def _delta(numbers: Numbers, cell: Cell, metric: str) -> tuple[float | None, ...]:
@@ -105,12 +129,22 @@ def _delta(numbers: Numbers, cell: Cell, metric: str) -> tuple[float | None, ...
     return row.get("difference"), row.get("low"), row.get("high")
 
 
-def _full_row(
-    study: Study, numbers: Numbers, cell: Cell, metric: str, places: int
-) -> tuple[Entry, ...]:
+def _full_rows(
+    study: Study, numbers: Numbers, metric: str, width: int
+) -> tuple[tuple[Entry, ...], ...]:
+    rows = [_full_row(study, numbers, cell, metric) for cell in study.complete]
+    rows += [
+        _earlier_row(cell, numbers, metric, width)
+        for cell in study.complete
+        if (cell.name, metric) in numbers.before
+    ]
+    return tuple(rows)
+
+
+def _full_row(study: Study, numbers: Numbers, cell: Cell, metric: str) -> tuple[Entry, ...]:
     estimate = numbers.estimate[cell.name, metric]
     paired: Mapping[str, Any] = numbers.comparison.get((cell.name, metric), {})
-    delta = difference_entry(_delta(numbers, cell, metric), places)
+    delta = difference_entry(_delta(numbers, cell, metric))
     sizes = "/".join(text.count(estimate[f"n_{of}"]) for of in ("patients", "cases", "positive"))
     seeds = f"{len(cell.seeds)}/{len(cell.planned)}"
     rules = study.config.compare
@@ -125,7 +159,7 @@ def _full_row(
         Entry(text.DASH if text.absent(estimate["value"]) else sizes),
         Entry(seeds if len(cell.seeds) < len(cell.planned) else str(len(cell.seeds))),
         Entry(steps(cell)),
-        Entry(", ".join(selected(study, cell)) or "nothing"),
+        Entry(", ".join(selected(study, cell)) or NOTHING),
     )
 
 
@@ -172,17 +206,12 @@ def estimate_entry(row: Mapping[str, Any], bold: bool = False) -> Entry:
     return Entry(text.percent(value), bold, (text.percent(low), text.percent(high)))
 
 
-def difference_entry(values: Sequence[float | None], places: int) -> Entry:
-    """A difference and its two limits, in points; `places` are the decimals of its column."""
+def difference_entry(values: Sequence[float | None]) -> Entry:
+    """A difference and its two limits, in points."""
     if any(map(text.absent, values)):
         return Entry(text.difference(*values))
-    value, low, high = (text.signed(value, places) for value in values)
+    value, low, high = map(text.signed, values)
     return Entry(value, limits=(low, high))
-
-
-def common_places(rows: Iterable[Sequence[float | None]]) -> int:
-    """The decimals that differences are printed with below each other, so that they align."""
-    return max((text.places(*values) for values in rows), default=1)
 
 
 def _mark(study: Study, cell: Cell, name: str) -> str:

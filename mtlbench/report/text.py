@@ -7,8 +7,6 @@ import re
 import textwrap
 
 DASH = "–"
-MOST_DIGITS = 3
-"""Decimals of a difference that is near 0."""
 METRICS = {
     "auc": "AUC",
     "dice": "Mean Dice",
@@ -38,12 +36,12 @@ _FURTHER = {
 }
 
 
-def metric_name(metric: str) -> str:
-    """The name of any metric in tables and figures."""
+def metric_name(metric: str, *others: str) -> str:
+    """The name of any metric in tables and figures; of several that differ in a number alone."""
     if metric in METRICS:
         return METRICS[metric]
-    stem, number = re.fullmatch(r"(.*?)([\d.]*)", metric).groups()  # type: ignore[union-attr]
-    return _FURTHER[stem].format(number)
+    stem = re.sub(r"[\d.]*$", "", metric)
+    return _FURTHER[stem].format(", ".join(m.removeprefix(stem) for m in (metric, *others)))
 
 
 def absent(value: float | None) -> bool:
@@ -56,12 +54,14 @@ def percent(value: float | None) -> str:
     return DASH if value is None or absent(value) else f"{100 * value:.1f}".replace("-", "−")
 
 
-def signed(value: float | None, digits: int = 1) -> str:
-    """0.0265 → `+2.7`; what rounds to nothing has no sign."""
+def signed(value: float | None) -> str:
+    """0.0265 → `+2.7`, −0.0002 → `−0.0`: the sign of what rounds to 0 tells its side of 0.
+
+    So an interval excludes 0 exactly where both its limits have the same sign. Only 0 has none.
+    """
     if value is None or absent(value):
         return DASH
-    text = f"{100 * value:+.{digits}f}"
-    return text[1:] if float(text) == 0 else text.replace("-", "−")
+    return f"{100 * value:+.1f}".replace("-", "−") if value else "0.0"
 
 
 def estimate(value: float | None, low: float | None, high: float | None) -> str:
@@ -73,23 +73,11 @@ def estimate(value: float | None, low: float | None, high: float | None) -> str:
 
 
 def difference(value: float | None, low: float | None, high: float | None) -> str:
-    """`+2.7 [−1.0, +6.2]`, and `−0.02 [−0.03, −0.01]`: only what is 0 reads as 0."""
+    """`+2.7 [−1.0, +6.2]`; a dash in the brackets where there is no interval."""
     if absent(value):
         return DASH
-    digits = places(value, low, high)
-    limits = DASH if absent(low) else f"{signed(low, digits)}, {signed(high, digits)}"
-    return f"{signed(value, digits)} [{limits}]"
-
-
-def places(*values: float | None) -> int:
-    """The fewest decimals, up to `MOST_DIGITS`, at which only zeros read as zero."""
-    shown = [100 * value for value in values if value is not None and value and not absent(value)]
-    enough = (
-        digits
-        for digits in range(1, MOST_DIGITS)
-        if all(float(f"{value:.{digits}f}") for value in shown)
-    )
-    return next(enough, MOST_DIGITS)
+    limits = DASH if absent(low) else f"{signed(low)}, {signed(high)}"
+    return f"{signed(value)} [{limits}]"
 
 
 def p_value(p: float | None) -> str:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtlbench.config import StudyConfig
-from mtlbench.records import RunFolder
+from mtlbench.records import run_folder
 from mtlbench.study.agenda import Work
 from mtlbench.study.design import Design, Run
 from mtlbench.study.optuna_study import Store
 from mtlbench.study.retry import given_up
 from mtlbench.study.weights import drop_models, first_of, take_over, weights_again
-from mtlbench.training.state import Row
+from mtlbench.training.state import EpochRow
 
 
 class Ablation:
@@ -61,7 +61,7 @@ class Ablation:
         label = self._design.labels[first_of(name)]
         return label if name in self._design.runs else f"weights of {label}"
 
-    def epoch(self, name: str, row: Row) -> bool:
+    def epoch(self, name: str, row: EpochRow) -> bool:
         """An ablation is never pruned: it would bias the comparison."""
         return False
 
@@ -93,7 +93,7 @@ class Ablation:
 
     def _place(self, run: Run) -> None:
         """Count a run, and say what it waits for."""
-        state, record = self._folder_of(run).look()
+        state, record = run_folder(self._folder, run.hash).look()
         if state == "complete":
             self.work.done += 1
             return
@@ -115,7 +115,7 @@ class Ablation:
         if run.starts_from is None:
             return None
         start = self._design.runs[run.starts_from]
-        if self._folder_of(start).state() != "complete":
+        if run_folder(self._folder, start.hash).state() != "complete":
             return start.hash
         again = weights_again(self._folder, start)
         if again is None:
@@ -125,6 +125,3 @@ class Ablation:
             self.work.total += 1
             self._place(again)
         return again.hash
-
-    def _folder_of(self, run: Run) -> RunFolder:
-        return RunFolder(self._folder / "runs" / run.hash)

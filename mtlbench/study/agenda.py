@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mtlbench.study.design import Run
-from mtlbench.training.state import Row
+from mtlbench.training.state import EpochRow
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Agenda(Protocol):
         """What a run is called on the screen."""
         ...
 
-    def epoch(self, name: str, row: Row) -> bool:
+    def epoch(self, name: str, row: EpochRow) -> bool:
         """Take an epoch of a run; True where the run is to be stopped (pruned)."""
         ...
 

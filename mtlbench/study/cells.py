@@ -48,7 +48,7 @@ class Cell:
         return f"{self.arm} [{values}]" if values else self.arm
 
 
-def read_study(path: Path) -> tuple[StudyConfig, list[Cell]]:
+def read_study_file(path: Path) -> tuple[StudyConfig, list[Cell]]:
     """Read a study file and lay out its cells.
 
     Raises:

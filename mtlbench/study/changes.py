@@ -9,7 +9,7 @@ from typing import Any
 from mtlbench.config import StudyConfig, load_study
 from mtlbench.errors import StudyError
 from mtlbench.models.backbones.pretrained import CONTENT
-from mtlbench.records import RunFolder, canonical_json, digest, read_json
+from mtlbench.records import RunFolder, canonical_json, digest, read_json, run_folder
 from mtlbench.study.cells import flatten
 from mtlbench.study.design import Design, Run
 from mtlbench.study.status import read_cells
@@ -26,7 +26,7 @@ def refuse_changes(folder: Path, pairs: Iterable[Pair]) -> None:
     """Raise StudyError with a diff where a run that has begun is no longer in the study."""
     runs: dict[str, set[str]] = {}
     for label, old, new in pairs:
-        if (new is None or new.hash != old) and has_begun(RunFolder(folder / "runs" / old)):
+        if (new is None or new.hash != old) and has_begun(run_folder(folder, old)):
             for line in _difference(folder, label, old, new):
                 runs.setdefault(line, set()).add(old)
     counts = ((line, len(names)) for line, names in runs.items())
@@ -103,7 +103,7 @@ def former_finalists(folder: Path, design: Design, searched: Collection[str]) ->
     """Runs of the last start's cells.csv that have begun and that no present cell has or needs."""
     former, _ = _parted(read_cells(folder), design, searched)
     own = former - set(design.runs)
-    return sorted(name for name in own if has_begun(RunFolder(folder / "runs" / name)))
+    return sorted(name for name in own if has_begun(run_folder(folder, name)))
 
 
 def _parted(
@@ -164,7 +164,7 @@ def _difference(folder: Path, label: str, old: str, new: Run | None) -> list[str
     if new is None:
         return [f"{label}: is no longer in the study"]
     try:
-        before = _flat(read_json(folder / "runs" / old / "config.json"))
+        before = _flat(read_json(run_folder(folder, old).path / "config.json"))
     except (FileNotFoundError, json.JSONDecodeError):
         return [f"{label}: its config.json is gone"]
     after = _flat(new.config)

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 
 from mtlbench.config import Arm, StudyConfig
-from mtlbench.records import RunFolder, canonical_json
+from mtlbench.records import canonical_json, run_folder
 from mtlbench.study.cells import resolve
 from mtlbench.study.data import StudyData
 from mtlbench.study.design import Design, Run, chain
 from mtlbench.study.search.space import middle
-from mtlbench.study.status import count_trials
+from mtlbench.study.status import count_trials, found
+from mtlbench.study.weights import to_make_again
 from mtlbench.training.rehearsal import step_s
 from mtlbench.training.validation import epochs_apart, share
 
@@ -26,18 +27,19 @@ def estimate_s(
 ) -> float:
     """Seconds of training that the runs not yet done will take, one after another.
 
-    Prediction and start-up come on top. `design` has the finalists that are known. A trial to come
-    counts as a run of the middle of its space that is not pruned, and may become a finalist.
+    With them count weights that must be made again; prediction and start-up come on top. `design`
+    has the finalists that are known. A trial to come counts as a run of the middle of its space
+    that is not pruned, and may become a finalist.
     """
     clock = _Clock(data, device)
-    left: list[tuple[Run, int]] = []
+    left = to_make_again(folder, design.runs)
     for name, run in design.runs.items():
-        record = RunFolder(folder / "runs" / name).record()
-        if record.get("state") == "complete":
+        state, record, _ = found(run_folder(folder, name))
+        if state == "complete":
             clock.learn(run, record)
         else:
-            left.append((run, design.own_steps(name)))
-    seconds = sum(clock.step_s(run) * steps for run, steps in left)
+            left.append(run)
+    seconds = sum(clock.step_s(run) * design.own_steps(run.hash) for run in left)
     searched = [arm for arm in study.arms if arm.search]
     return seconds + sum(_search_s(study, arm, data, folder, clock) for arm in searched)
 

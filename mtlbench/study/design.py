@@ -13,7 +13,7 @@ from typing import Any
 
 from mtlbench.config import SCHEMA, RunConfig, StudyConfig
 from mtlbench.models.backbones.pretrained import weights_file, weights_identity
-from mtlbench.records import RunFolder, digest
+from mtlbench.records import digest, run_folder
 from mtlbench.study.cells import Cell
 from mtlbench.study.data import StudyData
 from mtlbench.study.search.space import plain
@@ -44,8 +44,8 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A line of cells.csv: which run fills a cell for a seed and fold; no cell: a shared stage."""
+class PlannedRun:
+    """The run of a cell, seed and fold: a line of cells.csv; no cell: a shared stage."""
 
     cell: Cell | None
     seed: int
@@ -57,7 +57,7 @@ class Row:
 class Design:
     """All rows, and each run once, those that others start from first."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[PlannedRun, ...]
     runs: Mapping[str, Run]
 
     @property
@@ -113,7 +113,7 @@ class Design:
 
     def states(self, folder: Path) -> dict[str, str]:
         """Each run's state, from the run folders."""
-        return {name: RunFolder(folder / "runs" / name).state() for name in self.runs}
+        return {name: run_folder(folder, name).state() for name in self.runs}
 
     def cells_table(self) -> tuple[list[str], list[dict[str, Any]]]:
         """Columns and rows of cells.csv."""
@@ -137,16 +137,16 @@ class Design:
 
 def build_design(study: StudyConfig, cells: list[Cell], data: StudyData) -> Design:
     """The rows of every cell, seed and fold, and their runs in an order that can be computed."""
-    rows: list[Row] = []
+    rows: list[PlannedRun] = []
     runs: dict[str, Run] = {}
     folds = list(range(study.data.folds)) if study.data.folds else [None]
     for cell, fold, seed in itertools.product(cells, folds, study.seeds):
         runs_of_cell = chain(study, cell.config, data, seed, fold)
         runs |= {run.hash: run for run in runs_of_cell}
-        rows.append(Row(cell, seed, fold, runs_of_cell[-1]))
+        rows.append(PlannedRun(cell, seed, fold, runs_of_cell[-1]))
     named = {row.run.hash for row in rows}
     rows += [
-        Row(None, run.config["seed"], run.config["fold"], run)
+        PlannedRun(None, run.config["seed"], run.config["fold"], run)
         for run in runs.values()
         if run.hash not in named
     ]

@@ -13,12 +13,12 @@ from collections import deque
 from pathlib import Path
 
 from mtlbench.config import ResourcesConfig
-from mtlbench.errors import BusyError, DiskError
+from mtlbench.errors import DiskError
 from mtlbench.processes import kill
-from mtlbench.records import RunFolder
+from mtlbench.records import RunFolder, run_folder
 from mtlbench.study.agenda import Agenda
 from mtlbench.study.design import Run
-from mtlbench.study.executors import Ended, Executor
+from mtlbench.study.executors import Ended, Executor, Kind
 from mtlbench.study.listeners import Listeners
 from mtlbench.study.retry import given_up
 from mtlbench.study.watch import Watch
@@ -79,12 +79,12 @@ class Driver:
             self._start(run)
 
     def _start(self, run: Run) -> None:
-        path = self._path(run.hash)
-        watch = self._watch.setdefault(run.hash, Watch(path))
+        folder = self._run(run.hash)
+        watch = self._watch.setdefault(run.hash, Watch(folder.path))
         self._hung.discard(run.hash)
         self._listeners.begun(run, self._agenda.label(run.hash))
-        is_running = RunFolder(path).state() == "running"
-        if is_running and not self._executor.adopts(path):
+        is_running = folder.state() == "running"
+        if is_running and not self._executor.adopts(folder.path):
             self._foreign[run.hash] = run
             return
         if not is_running:  # else its silence counts from its last sign of life, not from now
@@ -92,7 +92,7 @@ class Driver:
         self._busy[run.hash] = run
         self._executor.submit(
             Task(
-                folder=path,
+                folder=folder.path,
                 prepared=self._prepared,
                 cases=self._folder / "cases.csv",
                 config=run.config,
@@ -114,13 +114,13 @@ class Driver:
             if silent_s > 60 * self._resources.hung_minutes:
                 self._kill(name, silent_s)
         for name in list(self._foreign):
-            if RunFolder(self._path(name)).state() != "running":
+            if self._run(name).state() != "running":
                 reason = "the process that computed it has ended"
-                self._end(Ended(name, reason, excused=True), failures)  # as its driver had
+                self._end(Ended(name, reason, Kind.ASKED), failures)  # as its driver had
 
     def _kill(self, name: str, silent_s: float) -> None:
         """Kill a run that hangs; one that a dead driver has left, if it is on this machine."""
-        record = RunFolder(self._path(name)).record()
+        record = self._run(name).record()
         how = "killing it"
         if name in self._busy:
             self._executor.kill(name)
@@ -140,11 +140,11 @@ class Driver:
         for row in rows:
             self._listeners.epoch(run, row)
             if self._agenda.epoch(name, row):
-                ask_to_stop(self._path(name))
+                ask_to_stop(self._run(name).path)
 
     def _say_way(self, name: str) -> None:
         """Say how a run is computed, where none so far was computed like that."""
-        record = RunFolder(self._path(name)).record()
+        record = self._run(name).record()
         if not {"data", "compile", "compile_why"} <= set(record):
             return
         way = (record["data"].split()[0], record["compile"])
@@ -157,7 +157,7 @@ class Driver:
         name = ended.run
         self._read(name)
         run = self._busy.pop(name, None) or self._foreign.pop(name)
-        folder = RunFolder(self._path(name))
+        folder = self._run(name)
         state, record = folder.look()
         if state in FINAL:
             self._close(run, None, failures)
@@ -166,11 +166,12 @@ class Driver:
                 self._close(run, record["error"], failures)
             else:
                 self._retry(run, record["error"])
-        elif (ended.reason or "").startswith(DiskError.__name__):
-            raise DiskError(str(ended.reason).partition(": ")[2])
-        elif (ended.reason or "").startswith(BusyError.__name__):  # no death: it lives elsewhere
-            self._retry(run, str(ended.reason))
-        elif not ended.excused and (deaths := self._count_death(folder)) > self._resources.retries:
+        elif ended.kind == Kind.DISK:
+            raise DiskError(ended.reason)
+        elif (
+            ended.kind == Kind.DIED
+            and (deaths := self._count_death(folder)) > self._resources.retries
+        ):
             reason = f"{ended.reason}, {deaths} times"
             self._fail(folder, reason)
             self._close(run, reason, failures)
@@ -194,18 +195,18 @@ class Driver:
         """Tell the agenda, and fail those that start from a run that has failed."""
         followers = self._agenda.ended(run.hash, failure)
         for name, reason in followers.items():
-            self._fail(RunFolder(self._path(name)), reason)
+            self._fail(self._run(name), reason)
         if failure is not None:
             followers = {run.hash: failure, **followers}
         for name, reason in followers.items():
             self._listeners.note(f"{self._agenda.label(name)} ({name}) failed: {reason}")
         failures |= followers
-        self._listeners.ended(run, RunFolder(self._path(run.hash)).record(), self._agenda.work)
+        self._listeners.ended(run, self._run(run.hash).record(), self._agenda.work)
         del self._watch[run.hash]
 
     def _fail(self, folder: RunFolder, reason: str) -> None:
         record = {"attempts": 0, "failures": 0} | folder.record()
         folder.write_record(record | {"state": "failed", "error": reason})
 
-    def _path(self, name: str) -> Path:
-        return self._folder / "runs" / name
+    def _run(self, name: str) -> RunFolder:
+        return run_folder(self._folder, name)

@@ -8,7 +8,7 @@ from mtlbench.study.agenda import Work
 from mtlbench.study.design import Run
 from mtlbench.study.progress import Progress
 from mtlbench.study.trackers import Tracker
-from mtlbench.training.state import Row
+from mtlbench.training.state import EpochRow
 
 
 class Listeners:
@@ -24,7 +24,7 @@ class Listeners:
         self._progress.begun(run, label)
         self._tell(lambda tracker: tracker.begun(run.hash, label, run.config))
 
-    def epoch(self, run: Run, row: Row) -> None:
+    def epoch(self, run: Run, row: EpochRow) -> None:
         """A run has finished an epoch."""
         self._progress.epoch(run, row)
         self._tell(lambda tracker: tracker.epoch(run.hash, row))

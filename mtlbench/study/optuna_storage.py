@@ -135,14 +135,15 @@ def _create(storage: BaseStorage, name: str, directions: Directions) -> optuna.S
 def _emptied(study: optuna.Study, storage: BaseStorage, directions: Directions) -> optuna.Study:
     """The study without its trials; what people have written on it stays."""
     name, attributes = study.study_name, study.user_attrs
-    system = storage.get_study_system_attrs(study._study_id)
+    system = storage.get_study_system_attrs(storage.get_study_id_from_name(name))
     optuna.delete_study(study_name=name, storage=storage)
     study = _create(storage, name, directions)
     for key, value in attributes.items():
         study.set_user_attr(key, value)
+    new = storage.get_study_id_from_name(name)
     for key in system:
         if key.startswith(NOTES):
-            storage.set_study_system_attr(study._study_id, key, system[key])
+            storage.set_study_system_attr(new, key, system[key])
     return study
 
 

@@ -14,13 +14,14 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from mtlbench.records import RunFolder
-from mtlbench.study.design import Design, Row
+from mtlbench.records import run_folder
+from mtlbench.study import optuna_trials
+from mtlbench.study.design import Design, PlannedRun
 from mtlbench.study.optuna_storage import open_study
 from mtlbench.study.search.space import plain
 
-METRICS = {"auc": 0.5, "dice_lesions": 0.0}
-"""Validation metrics of a trial, and what stands for one that is not defined."""
+UNINFORMED = {"auc": 0.5, "dice_lesions": 0.0}
+"""The validation metrics that are a trial's values, and what a model that says nothing scores."""
 
 
 class Store:
@@ -32,10 +33,10 @@ class Store:
         self._design = design
         self._rows = _rows_by_run(design)
         self._space = _space(design)
-        self._study = open_study(url, name, ["maximize"] * len(METRICS), self._fits, folder)
+        self._study = open_study(url, name, ["maximize"] * len(UNINFORMED), self._fits, folder)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._study.set_metric_names([f"validation {metric}" for metric in METRICS])
+            self._study.set_metric_names([f"validation {metric}" for metric in UNINFORMED])
         self._open: dict[str, int] = {}
         """Trials of runs that are being computed, by their keys in the storage."""
         self._reconcile()
@@ -49,11 +50,11 @@ class Store:
         """Close a run's trial by what its folder says: complete, or failed."""
         if name not in self._open:
             return
-        state, record = RunFolder(self._folder / "runs" / name).look()
+        state, record = run_folder(self._folder, name).look()
         if state == "complete":
-            self._close(self._open.pop(name), _values(record["validation"]))
+            optuna_trials.close(self._study, self._open.pop(name), _values(record["validation"]))
         else:
-            self._close(self._open.pop(name), None)
+            optuna_trials.close(self._study, self._open.pop(name), None)
 
     def _reconcile(self) -> None:
         """Take over the trials that a dead driver left open; add what is complete and absent."""
@@ -63,9 +64,9 @@ class Store:
             if trial.state == TrialState.COMPLETE:
                 done.add(name)
             elif trial.state == TrialState.RUNNING and name in self._rows:
-                self._open[name] = trial._trial_id
+                self._open[name] = optuna_trials.key_of(trial)
             elif trial.state == TrialState.RUNNING:
-                self._close(trial._trial_id, None)
+                optuna_trials.close(self._study, optuna_trials.key_of(trial), None)
         for name, state in self._design.states(self._folder).items():
             if state == "complete" and name in self._open:
                 self.ended(name)
@@ -73,13 +74,7 @@ class Store:
                 self._add(name, TrialState.COMPLETE)
 
     def _add(self, name: str, state: TrialState) -> int:
-        """Add a trial; its key in the storage, since asking for its number reads them all."""
-        trial = self._trial(name, state)
-        return int(self._study._storage.create_new_trial(self._study._study_id, trial))
-
-    def _close(self, trial: int, values: list[float] | None) -> None:
-        state = TrialState.FAIL if values is None else TrialState.COMPLETE
-        self._study._storage.set_trial_state_values(trial, state, values)
+        return optuna_trials.add(self._study, self._trial(name, state))
 
     def _fits(self, trial: FrozenTrial) -> bool:
         """What a user has queued waits for ever, and is nobody's result."""
@@ -88,7 +83,7 @@ class Store:
     def _trial(self, name: str, state: TrialState) -> FrozenTrial:
         params = dict.fromkeys(self._space, "-") | _coordinates(self._rows[name])
         is_complete = state == TrialState.COMPLETE
-        record = RunFolder(self._folder / "runs" / name).record() if is_complete else {}
+        record = run_folder(self._folder, name).record() if is_complete else {}
         run = self._design.runs[name]
         attributes = {
             "run": name,
@@ -106,9 +101,9 @@ class Store:
         return trial
 
 
-def _rows_by_run(design: Design) -> dict[str, Row]:
+def _rows_by_run(design: Design) -> dict[str, PlannedRun]:
     """The first row that names each run."""
-    rows: dict[str, Row] = {}
+    rows: dict[str, PlannedRun] = {}
     for row in design.rows:
         rows.setdefault(row.run.hash, row)
     return rows
@@ -130,7 +125,7 @@ def _space(design: Design) -> dict[str, BaseDistribution]:
     return space | {"seed": IntDistribution(min(seeds), max(seeds))}
 
 
-def _coordinates(row: Row) -> dict[str, Any]:
+def _coordinates(row: PlannedRun) -> dict[str, Any]:
     varied = row.cell.varied if row.cell else {}
     values = {
         key: value if isinstance(value, str | int | float | bool) else plain(value)
@@ -149,5 +144,5 @@ def _times(record: Mapping[str, str]) -> list[datetime]:
 def _values(validation: Mapping[str, float | None]) -> list[float]:
     return [
         default if (value := validation[metric]) is None else value
-        for metric, default in METRICS.items()
+        for metric, default in UNINFORMED.items()
     ]

@@ -9,7 +9,7 @@ from rich.progress import Progress as Bars
 
 from mtlbench.study.agenda import Work
 from mtlbench.study.design import Run
-from mtlbench.training.state import Row
+from mtlbench.training.state import EpochRow
 
 
 class Progress(Protocol):
@@ -18,7 +18,7 @@ class Progress(Protocol):
     def begun(self, run: Run, label: str) -> None:
         """A run is handed out, perhaps again."""
 
-    def epoch(self, run: Run, row: Row) -> None:
+    def epoch(self, run: Run, row: EpochRow) -> None:
         """A run has finished an epoch."""
 
     def ended(self, run: Run, state: str, work: Work) -> None:
@@ -75,7 +75,7 @@ class PlainProgress:
         self._clock.start()
         self._labels[run.hash] = label
 
-    def epoch(self, run: Run, row: Row) -> None:
+    def epoch(self, run: Run, row: EpochRow) -> None:
         """Run, epoch, losses, validation metrics, time left."""
         self._clock.advance(run.hash, _whole(row["step"]))
         done = f"epoch {_whole(row['epoch'])}/{run.epochs}"
@@ -127,7 +127,7 @@ class LiveProgress:
         if run.hash not in self._runs:
             self._runs[run.hash] = self._bars.add_task(label, total=run.epochs, values="starting")
 
-    def epoch(self, run: Run, row: Row) -> None:
+    def epoch(self, run: Run, row: EpochRow) -> None:
         """Move the run's bar."""
         self._clock.advance(run.hash, _whole(row["step"]))
         self._bars.update(self._runs[run.hash], completed=_whole(row["epoch"]), values=_values(row))
@@ -156,7 +156,7 @@ def _whole(value: str | float | None) -> int:
     return int(value or 0)
 
 
-def _values(row: Row) -> str:
+def _values(row: EpochRow) -> str:
     """The numbers of an epoch that exist, in a fixed order."""
     names = {
         "loss": "loss", "loss_cls": "cls", "loss_seg": "seg", "val_auc": "val AUC",

@@ -15,10 +15,10 @@ from rich.progress import Progress as Bars
 from mtlbench.analysis.published import REGISTRY
 from mtlbench.config import StudyConfig
 from mtlbench.errors import StudyError
-from mtlbench.records import RunFolder, atomic_path, write_csv, write_json, write_text
+from mtlbench.records import atomic_path, run_folder, write_csv, write_json, write_text
 from mtlbench.study.ablation import Ablation
 from mtlbench.study.agenda import Agenda
-from mtlbench.study.cells import read_study, refuse_large_batches
+from mtlbench.study.cells import read_study_file, refuse_large_batches
 from mtlbench.study.changes import former_finalists, pairs_of, refuse_changes
 from mtlbench.study.data import StudyData, load_data
 from mtlbench.study.design import Design, build_design
@@ -69,7 +69,7 @@ def open_session(
         StudyError: the study file is wrong; every fault with its dotted key.
         DataError: the data are wrong.
     """
-    study, cells = read_study(source)
+    study, cells = read_study_file(source)
     with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task(f"preparing {study.dataset}", total=None)
         data = load_data(
@@ -246,7 +246,7 @@ def choose_devices(
 
 def _mend(folder: Path, names: Collection[str], console: Console) -> None:
     """Hold the runs that are wanted to their files; say how many have lost their weights."""
-    if lost := sum(mend(RunFolder(folder / "runs" / name)) for name in names):
+    if lost := sum(mend(run_folder(folder, name)) for name in names):
         told = f"complete runs whose weights are gone or damaged: {lost}"
         console.print(told, highlight=False, markup=False, soft_wrap=True)
 

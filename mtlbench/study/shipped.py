@@ -20,14 +20,7 @@ def find_study(name: str) -> Path:
         StudyError: there is neither; the shipped names are listed.
     """
     path = Path(name)
-    if path.is_file():
-        return path
-    studies = shipped()
-    if name not in studies:
-        raise StudyError(
-            f"{name}: must be a study file or one of the shipped studies {', '.join(studies)}"
-        )
-    return studies[name]
+    return path if path.is_file() else _shipped(name, "a study file or one of the shipped studies")
 
 
 def init_study(name: str, folder: Path) -> Path:
@@ -36,8 +29,15 @@ def init_study(name: str, folder: Path) -> Path:
     Raises:
         StudyError: no such study is shipped, or the file exists.
     """
-    source, target = find_study(name), folder / f"{name}.toml"
+    source, target = _shipped(name, "one of the shipped studies"), folder / f"{name}.toml"
     if target.exists():
         raise StudyError(f"{target}: must not exist yet")
     target.write_bytes(source.read_bytes())
     return target
+
+
+def _shipped(name: str, wanted: str) -> Path:
+    studies = shipped()
+    if name not in studies:
+        raise StudyError(f"{name}: must be {wanted} {', '.join(studies)}")
+    return studies[name]

@@ -6,27 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from mtlbench.errors import DataError, StudyError
-from mtlbench.records import RunFolder, read_csv
+from mtlbench.records import MODEL, RunFolder, State, read_csv, run_folder
 
 CELLS = ("cell", "arm", "seed", "fold", "hash", "starts_from", "steps")
 TRIALS = ("arm", "trial", "state", "runs")
 """Columns that every cells.csv and trials.csv has; between them are keys and objectives."""
+PARTLY = "partly here"
+"""What people read of a pending run whose record is complete: weights and pixels do not travel."""
 
 
 def plan(rows: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
     """Counts and a row per line of cells.csv, as `study plan --json` prints them.
 
     `shares` of a row lists the other cells that use its run, as their own or as the stage that
-    they start from. `trials` counts what each arm's search has asked, by state.
+    they start from; `lacking` the files of a complete run that are not here. `trials` counts what
+    each arm's search has asked, by state.
     """
     lines = list(rows)
-    runs = {row["hash"]: RunFolder(folder / "runs" / row["hash"]).look() for row in lines}
+    runs = {row["hash"]: found(run_folder(folder, row["hash"])) for row in lines}
     users: dict[str, dict[str, None]] = {name: {} for name in runs}
     for row in lines:
         for name in filter(None, (row["hash"], row["starts_from"])):
             if row["cell"]:
                 users[name][row["cell"]] = None
-    counts = Counter(state for state, _ in runs.values())
+    counts = Counter(state for state, *_ in runs.values())
     return {
         "cells": len({row["cell"] for row in lines if row["cell"]}),
         "runs": len(runs),
@@ -38,6 +41,17 @@ def plan(rows: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
         "trials": count_trials(folder),
         "rows": [_row(row, *runs[row["hash"]], list(users[row["hash"]])) for row in lines],
     }
+
+
+def found(run: RunFolder) -> tuple[State, Mapping[str, Any], list[str]]:
+    """A run's state as the next `study run` takes it, its record, and which files it lacks.
+
+    Weights alone do not count: without them a run stays complete (see `study/weights.py`). Files
+    that were written since are not read: `study run` does, and may find them damaged.
+    """
+    state, record = run.look()
+    lacking = run.lacking(record) if record.get("state") == "complete" else []
+    return "complete" if lacking == [MODEL] else state, record, lacking
 
 
 def status(folder: Path) -> dict[str, Any]:
@@ -87,6 +101,19 @@ def count_trials(folder: Path) -> dict[str, dict[str, int]]:
     return {arm: dict(states) for arm, states in counts.items()}
 
 
+def partly_here(plan: Mapping[str, Any]) -> str | None:
+    """What to say of complete runs of which not all files are here; None where there are none."""
+    rows = {row["hash"]: row for row in plan["rows"] if row["state"] == "pending"}
+    lacking = dict.fromkeys(name for row in rows.values() for name in row["lacking"])
+    runs = sum(bool(row["lacking"]) for row in rows.values())
+    if not runs:
+        return None
+    return (
+        f"{runs} {PARTLY}: computed before, but without {', '.join(lacking)}; "
+        "`study report` draws what is here, `study run` computes them again"
+    )
+
+
 def by_cell(plan: Mapping[str, Any]) -> list[dict[str, str]]:
     """The rows of a plan gathered by cell, for the screen."""
     cells: dict[str, list[Mapping[str, Any]]] = {}
@@ -105,7 +132,11 @@ def by_cell(plan: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _row(
-    row: Mapping[str, Any], state: str, record: Mapping[str, Any], cells: list[str]
+    row: Mapping[str, Any],
+    state: State,
+    record: Mapping[str, Any],
+    lacking: list[str],
+    cells: list[str],
 ) -> dict[str, Any]:
     return {
         "arm": row["arm"] or "",
@@ -118,13 +149,17 @@ def _row(
         "steps": int(row["steps"]),
         "attempts": record.get("attempts", 0),
         "error": record.get("error"),
+        "lacking": lacking,
     }
 
 
 def _states(rows: list[Mapping[str, Any]]) -> str:
-    counts = Counter(row["state"] for row in rows)
+    counts = Counter(
+        PARTLY if row["state"] == "pending" and row["lacking"] else str(row["state"])
+        for row in rows
+    )
     if len(counts) == 1:
-        return str(rows[0]["state"])
+        return next(iter(counts))
     return ", ".join(f"{count} {state}" for state, count in counts.items())
 
 

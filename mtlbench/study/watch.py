@@ -6,7 +6,7 @@ from pathlib import Path
 from mtlbench.records import read_csv
 from mtlbench.training.contact import last_beat
 from mtlbench.training.loop import HISTORY
-from mtlbench.training.state import Row
+from mtlbench.training.state import EpochRow
 
 _CLOCK_S = 1.0
 """How far the clock of a file system may lie behind ours."""
@@ -27,7 +27,7 @@ class Watch:
         """The run is handed out, for the first time or again."""
         self._began = time.time() - _CLOCK_S
 
-    def new_rows(self) -> list[Row]:
+    def new_rows(self) -> list[EpochRow]:
         """Rows of history.csv that have not been seen before."""
         path = self._folder / "history.csv"
         try:
@@ -50,7 +50,7 @@ class Watch:
         return 0.0 if beaten_at is None or beaten_at < self._began else time.time() - beaten_at
 
 
-def read_history(path: Path) -> list[Row]:
+def read_history(path: Path) -> list[EpochRow]:
     """The epochs of a history.csv; none where it is damaged, for the run writes all of it again.
 
     Raises:
@@ -62,6 +62,6 @@ def read_history(path: Path) -> list[Row]:
         return []
 
 
-def _parsed(row: dict[str, str]) -> Row:
-    numbers: Row = {k: float(v) if v else None for k, v in row.items() if k != "stage"}
+def _parsed(row: dict[str, str]) -> EpochRow:
+    numbers: EpochRow = {k: float(v) if v else None for k, v in row.items() if k != "stage"}
     return {"stage": row["stage"]} | numbers

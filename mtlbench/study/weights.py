@@ -14,11 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mtlbench.records import RunFolder, digest
+from mtlbench.records import MODEL, RunFolder, digest, run_folder
 from mtlbench.study.design import Run
+from mtlbench.study.status import found
 from mtlbench.training.run import KEPT
 
-MODEL = "model.safetensors"
 AGAIN = "-weights"
 """Ends the name of a run that makes the weights of another again."""
 
@@ -52,7 +52,7 @@ def drop_models(
         scores = {
             name: _score(record, metric)
             for name in group
-            if (record := _folder(folder, name).record()).get("state") == "complete"
+            if (record := run_folder(folder, name).record()).get("state") == "complete"
         }
         seen |= set(scores)
         if keep == "best" and scores:
@@ -61,10 +61,10 @@ def drop_models(
     needed = {
         run.starts_from
         for run in runs
-        if run.starts_from in idle and _folder(folder, run.hash).state() != "complete"
+        if run.starts_from in idle and run_folder(folder, run.hash).state() != "complete"
     }
     for name in idle - needed:
-        _drop(_folder(folder, name))
+        _drop(run_folder(folder, name))
 
 
 def has_model(run: RunFolder) -> bool:
@@ -89,12 +89,12 @@ def weights_again(folder: Path, run: Run) -> Run | None:
 
     It is compiled as the first was, for the same bits.
     """
-    first = _folder(folder, run.hash)
+    first = run_folder(folder, run.hash)
     take_over(folder, run.hash)  # what a killed driver has left
     if has_model(first):
         return None
     again = Again(run.config, run.steps, run.epochs, run.weights)
-    place = _folder(folder, again.hash)
+    place = run_folder(folder, again.hash)
     if place.record().get("state", "complete") == "complete":  # new, or taken over before
         record = first.record()
         known = {key: record[key] for key in ("device", *KEPT) if key in record}
@@ -102,19 +102,36 @@ def weights_again(folder: Path, run: Run) -> Run | None:
     return again
 
 
+def to_make_again(folder: Path, runs: Mapping[str, Run]) -> list[Run]:
+    """The complete runs among `runs` whose weights `study run` will make again; nothing is written.
+
+    They are those that a run which is not complete starts from, and so on down its stages.
+    """
+    again: dict[str, Run] = {}
+    for name, run in runs.items():
+        start = run.starts_from
+        if found(run_folder(folder, name))[0] == "complete":
+            continue
+        while start is not None and _has_lost_weights(run_folder(folder, start)):
+            again[start] = runs[start]
+            start = runs[start].starts_from
+    return list(again.values())
+
+
+def _has_lost_weights(run: RunFolder) -> bool:
+    state, record, lacking = found(run)
+    return state == "complete" and (MODEL in lacking or MODEL not in record["files"])
+
+
 def take_over(folder: Path, name: str) -> None:
     """Give a run the weights that have been made again; a kill on the way costs these alone."""
-    first, again = _folder(folder, name), _folder(folder, name + AGAIN)
+    first, again = run_folder(folder, name), run_folder(folder, name + AGAIN)
     if not has_model(again) or again.state(verify=True) != "complete":
         return
     (again.path / MODEL).replace(first.path / MODEL)
     record, entry = first.record(), again.record()["files"][MODEL]
     first.write_record(record | {"files": record["files"] | {MODEL: entry}})
     _drop(again)
-
-
-def _folder(folder: Path, name: str) -> RunFolder:
-    return RunFolder(folder / "runs" / name)
 
 
 def _score(record: Mapping[str, Any], metric: str) -> float:

@@ -24,7 +24,7 @@ from mtlbench.data.split import fold_split
 from mtlbench.errors import StudyError
 from mtlbench.models.backbones.pretrained import weights_name
 from mtlbench.models.network import JointNet
-from mtlbench.records import RunFolder, write_csv
+from mtlbench.records import MODEL, RunFolder, write_csv
 from mtlbench.training.checkpoint import Checkpoints, Progress, write_tensors
 from mtlbench.training.compiling import Choice, choose_mode, code_folder, measured_once, use_folder
 from mtlbench.training.contact import Contact, Pruned
@@ -34,7 +34,7 @@ from mtlbench.training.ranks import ALONE, Ranks
 from mtlbench.training.rehearsal import step_s
 from mtlbench.training.repeatable import repeatable
 from mtlbench.training.start import model_config, stage_tasks, starting_model, trained_tasks
-from mtlbench.training.state import DivergedError, Row
+from mtlbench.training.state import DivergedError, EpochRow
 from mtlbench.training.strategies import Stage
 from mtlbench.training.tasks import Tasks
 
@@ -69,7 +69,7 @@ class Attempt:
         self._optim = OptimConfig(**config["optim"])
         self._stage = Stage(**config["stages"][-1])
         self._device = torch.device(task.devices[ranks.index])
-        self._rows: list[Row] = []
+        self._rows: list[EpochRow] = []
         self._unrepeatable: set[str] = set()
 
     def run(self) -> dict[str, Any]:
@@ -152,20 +152,20 @@ class Attempt:
                 cohort,
                 self._stage,
                 tasks,
-                self._optim,
-                AugmentConfig(**self._config["augment"]),
-                self._config["seed"],
-                self._on_epoch,
-                self._checkpoints,
-                self._ranks,
-                mode,
+                optim=self._optim,
+                augment=AugmentConfig(**self._config["augment"]),
+                seed=self._config["seed"],
+                on_epoch=self._on_epoch,
+                checkpoints=self._checkpoints,
+                ranks=self._ranks,
+                mode=mode,
             )
         except DivergedError as error:
             if self._ranks.first:
-                write_tensors(self._folder.path / "model.safetensors", error.last_good)
+                write_tensors(self._folder.path / MODEL, error.last_good)
             raise
 
-    def _on_epoch(self, row: Row) -> None:
+    def _on_epoch(self, row: EpochRow) -> None:
         self._rows.append(row)
         if self._ranks.first:
             write_csv(self._folder.path / "history.csv", HISTORY, self._rows)
@@ -203,7 +203,7 @@ class Attempt:
         }
 
 
-def _validation(rows: Sequence[Row]) -> dict[str, Any]:
+def _validation(rows: Sequence[EpochRow]) -> dict[str, Any]:
     """The metrics of the last epoch that was validated; None where none was."""
     validated = [row for row in rows if any(row[name] is not None for name in VALIDATION)]
     last = (validated or rows)[-1]

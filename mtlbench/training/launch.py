@@ -16,6 +16,7 @@ from mtlbench.records import read_json, write_json
 from mtlbench.training.attempt import Task
 from mtlbench.training.checkpoint import Stopped, StopRequest
 from mtlbench.training.rank import ENDED, LOG, MEETING, OUTCOME, PARENT, TASK
+from mtlbench.training.state import DivergedError
 
 _POLL_S = 0.1
 _LOG_CHARS = 4000
@@ -34,6 +35,7 @@ def compute_on_ranks(task: Task, stop: StopRequest) -> dict[str, Any]:
         Stopped: `stop` was asked, and the first rank was given the time to write a checkpoint.
         OSError: a rank could not read or write.
         MemoryError: the memory of a device or of the machine ran out.
+        DivergedError: the loss or the weights are no longer finite; the weights are written.
         RankError: anything else that broke a rank, or who killed it.
     """
     with TemporaryDirectory(prefix="mtlbench-ranks-") as name:
@@ -140,6 +142,8 @@ def _error(scratch: Path, code: int) -> Exception:
         error = MemoryError(first["reason"])
     elif first["os_error"] is not None:
         error = OSError(*first["os_error"])
+    elif first["diverged"] is not None:
+        error = DivergedError(first["diverged"], {})  # the rank has written its weights
     else:
         error = RankError(first["reason"])
     error.add_note(f"In rank {first['rank']}:\n{first['traceback']}")

@@ -14,7 +14,7 @@ from mtlbench.training.checkpoint import Checkpoints, Progress
 from mtlbench.training.compiling import compiled
 from mtlbench.training.evaluate import evaluate
 from mtlbench.training.ranks import ALONE, Ranks
-from mtlbench.training.state import Keeper, Row, TrainingState
+from mtlbench.training.state import EpochRow, Keeper, TrainingState
 from mtlbench.training.strategies import Stage
 from mtlbench.training.tasks import Tasks
 from mtlbench.training.validation import epochs_apart, is_due
@@ -34,7 +34,7 @@ def train(
     optim: OptimConfig,
     augment: AugmentConfig,
     seed: int,
-    on_epoch: Callable[[Row], None],
+    on_epoch: Callable[[EpochRow], None],
     checkpoints: Checkpoints | None = None,
     ranks: Ranks = ALONE,
     mode: str = "off",
@@ -124,7 +124,7 @@ def learning_rate(step: int, total: int, optim: OptimConfig) -> float:
     return optim.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(total - warm, 1)))
 
 
-def _row(stage: Stage, epoch: int, step: int, lr: float, mean_3: Tensor, tasks: Tasks) -> Row:
+def _row(stage: Stage, epoch: int, step: int, lr: float, mean_3: Tensor, tasks: Tasks) -> EpochRow:
     loss, loss_cls, loss_seg = mean_3.tolist()
     return dict.fromkeys(HISTORY) | {
         "stage": stage.name,
@@ -137,7 +137,7 @@ def _row(stage: Stage, epoch: int, step: int, lr: float, mean_3: Tensor, tasks: 
     }
 
 
-def _validate(model: JointNet, cohort: Cohort, tasks: Tasks, batch_size: int) -> Row:
+def _validate(model: JointNet, cohort: Cohort, tasks: Tasks, batch_size: int) -> EpochRow:
     result = evaluate(model, cohort, cohort.split["val"], tasks, batch_size)
     return {
         "val_loss_cls": result.loss_cls if tasks.cls_weight else None,

@@ -14,7 +14,7 @@ from torch import Tensor
 from mtlbench.config import CLASSES
 from mtlbench.data.resident import Batch, Cases, Cohort
 from mtlbench.models.network import JointNet
-from mtlbench.records import RunFolder, atomic_path, write_csv
+from mtlbench.records import MODEL, RunFolder, atomic_path, write_csv
 from mtlbench.training.checkpoint import write_tensors
 from mtlbench.training.evaluate import Evaluation, Segmentation, evaluate
 from mtlbench.training.findings import CANDIDATES, LESIONS, Rows, find
@@ -53,8 +53,8 @@ def write_outputs(
     write_csv(folder.path / "predictions.csv", PREDICTIONS, rows)
     write_csv(folder.path / "lesions.csv", LESIONS, details.lesions)
     write_csv(folder.path / "candidates.csv", CANDIDATES, details.candidates)
-    write_tensors(folder.path / "model.safetensors", model.state_dict())
-    files = ("predictions.csv", "lesions.csv", "candidates.csv", "model.safetensors")
+    write_tensors(folder.path / MODEL, model.state_dict())
+    files = ("predictions.csv", "lesions.csv", "candidates.csv", MODEL)
     if "test" not in splits:
         return results["val"], files
     with atomic_path(folder.path / "panels.npz") as temporary, temporary.open("wb") as stream:

@@ -93,6 +93,7 @@ def _compute(scratch: Path, index: int) -> dict[str, Any]:
 
 def _report(index: int, error: Exception) -> dict[str, Any]:
     from mtlbench.training.rehearsal import is_out_of_memory
+    from mtlbench.training.state import DivergedError
 
     return {
         "rank": index,
@@ -101,6 +102,7 @@ def _report(index: int, error: Exception) -> dict[str, Any]:
         "traceback": "".join(traceback.format_exception(error)),
         "out_of_memory": is_out_of_memory(error),
         "os_error": _os_error(error),
+        "diverged": str(error) if isinstance(error, DivergedError) else None,
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mtlbench.config import LossConfig, ModelConfig
+from mtlbench.config import CLASSES, LossConfig, ModelConfig
 from mtlbench.data.resident import Batch
 from mtlbench.models.network import build_model
 from mtlbench.training.loop import placed, take_step
@@ -38,7 +38,8 @@ def step_s(
     optimizer = torch.optim.AdamW(net.parameters(), fused=True)
     stage = config["stages"][-1]
     loss = segmentation_loss(LossConfig(**config["loss"]))
-    tasks = Tasks(stage["cls_weight"], stage["seg_weight"], loss, torch.ones(5, device=device))
+    weight_K = torch.ones(len(CLASSES), device=device)
+    tasks = Tasks(stage["cls_weight"], stage["seg_weight"], loss, weight_K)
     batch = _random_batch(cases, size, device)
     times = []
     for _ in range(_ROUNDS):

@@ -81,7 +81,7 @@ def _execute(folder: RunFolder, task: Task, stop: StopRequest) -> None:
             (record | folder.record())
             | {"state": "failed", "failures": record["failures"] + 1, "ended": _now()}
             | {"error": reason, "traceback": traceback.format_exc()}
-            | {"final": reason.startswith(DivergedError.__name__)}  # it would diverge again
+            | {"final": isinstance(error, DivergedError)}  # it would diverge again
         )
         raise
     folder.write_record(record | folder.record() | outcome | {"ended": _now()})

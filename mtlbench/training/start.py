@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from mtlbench.config import LossConfig, ModelConfig
+from mtlbench.config import CLASSES, LossConfig, ModelConfig
 from mtlbench.data.resident import Cohort
 from mtlbench.errors import StudyError
 from mtlbench.models.backbones.pretrained import weights_identity
 from mtlbench.models.network import JointNet, build_model
-from mtlbench.records import RunFolder
+from mtlbench.records import MODEL, RunFolder
 from mtlbench.training.losses import class_weights, segmentation_loss
 from mtlbench.training.tasks import Tasks
 
@@ -39,7 +39,7 @@ def starting_model(folder: RunFolder, config: Mapping[str, Any], start: ModelCon
     """Initialised by seed and weights, or what the run that this one `starts_from` has trained."""
     model = build_model(start, config["seed"])
     if config["starts_from"]:
-        source = folder.path.parent / config["starts_from"] / "model.safetensors"
+        source = folder.path.parent / config["starts_from"] / MODEL
         model.load_state_dict(load_file(source))
     return model
 
@@ -50,7 +50,7 @@ def stage_tasks(config: Mapping[str, Any], cohort: Cohort) -> Tasks:
     weight_K = (
         class_weights(loss, cohort.train_pixels())
         if stage["seg_weight"]
-        else np.ones(5, np.float32)
+        else np.ones(len(CLASSES), np.float32)
     )
     return Tasks(
         stage["cls_weight"],

@@ -11,7 +11,7 @@ from torch import Tensor
 from mtlbench.models.network import JointNet
 from mtlbench.training.checkpoint import Checkpoints, Progress
 
-Row = dict[str, str | int | float | None]
+EpochRow = dict[str, str | int | float | None]
 """A row of `history.csv`."""
 
 
@@ -32,7 +32,7 @@ class Keeper:
     best: float = -math.inf
     state: dict[str, Tensor] = field(default_factory=dict)
 
-    def offer(self, model: JointNet, row: Row) -> None:
+    def offer(self, model: JointNet, row: EpochRow) -> None:
         """Take the model's weights if this epoch's row earns it; the earlier epoch wins a tie."""
         if self.select == "last":
             return
@@ -60,14 +60,14 @@ class TrainingState:
         """The beginning: no step is taken."""
         self.model, self.optimizer, self.keeper = model, optimizer, keeper
         self.step = 0
-        self.rows: list[Row] = []
+        self.rows: list[EpochRow] = []
         self.sums_3 = torch.zeros(3, device=device)
         """Sums of the total, the classification and the segmentation loss."""
         self._train_s = 0.0
         self._began = time.perf_counter()
         self._good = self._copy()
 
-    def end_epoch(self, row: Row) -> None:
+    def end_epoch(self, row: EpochRow) -> None:
         """Take the epoch's row, and keep its weights if it earned it."""
         self.keeper.offer(self.model, row)
         self.rows.append(row)

@@ -124,6 +124,25 @@ def test_every_arm_with_a_value_meets_every_number_of_its_metric():
     assert found[3]["not_comparable"] == ["label_rule", "classes", "pooling", *others]
 
 
+def test_a_number_before_the_last_stage_meets_ours_before_it():
+    """Ours after the last stage stands in only where there is none before it."""
+    after = OURS | {"arm": "sequential", "metric": "dice", "value": 0.2, "low": 0.1, "high": 0.3}
+    before = after | {"stage": "before the last", "value": 0.35, "low": 0.3, "high": 0.4}
+    entry = load_published()["le2019-table1"]
+
+    def differences(rows):
+        found = against_entry(rows, entry, {"auc": {}, "dice": {}})
+        return {row["name"]: row for row in found}
+
+    both, alone = differences([after, before]), differences([after])
+    assert both["sequential"]["difference"] == pytest.approx(0.35 - 0.3498)
+    assert both["joint"]["difference"] == pytest.approx(0.2 - 0.3828)
+    assert "stage" not in both["sequential"]["not_comparable"]
+    assert alone["sequential"]["difference"] == pytest.approx(0.2 - 0.3498)
+    assert "stage" in alone["sequential"]["not_comparable"]
+    assert "stage" not in alone["joint"]["not_comparable"]
+
+
 def delong(positive_SM, negative_SN):
     """AUC and its DeLong variance of each of S data sets, straight from the placements."""
     above_SMN = positive_SM[:, :, None] > negative_SN[:, None, :]

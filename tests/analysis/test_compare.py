@@ -19,11 +19,11 @@ COUNTS = [f"{kind}_{k}" for kind in ("true", "pred", "both") for k in range(5)]
 ESTIMATES = [
     *("arm", "metric", "value", "low", "high", "level", "method", "se"),
     *("n_patients", "n_cases", "n_positive", "n_negative", "n_resamples", "n_undefined"),
-    *("closed_low", "closed_high", "closed_se", "n_seeds", "seed_sd", "reliable"),
+    *("closed_low", "closed_high", "closed_se", "n_seeds", "seed_sd", "reliable", "doubts"),
 ]
 COMPARISONS = [
     *("arm", "baseline", "metric", "difference", "low", "high", "p", "p_adjusted", "method"),
-    "reliable",
+    *("reliable", "doubts"),
     *("margin", "p_noninferior"),
 ]
 

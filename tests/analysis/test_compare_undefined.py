@@ -137,6 +137,7 @@ def test_what_is_warned_of_is_not_reliable(make):
         assert found.estimates["reliable"].tolist() == [good, good]
         assert found.comparisons["reliable"].tolist() == [good]
         assert found.comparisons["reliable"].dtype == bool
+        assert found.comparisons["doubts"].tolist() == ["" if good else "too few patients"]
     none = compare({"a": many, "b": many.assign(score=np.nan)}, baseline="a", resamples=100)
     assert none.estimates["reliable"].tolist() == [True, False]
     assert none.comparisons["reliable"].tolist() == [False]
@@ -152,6 +153,8 @@ def test_undefined_resamples_make_an_arm_and_its_difference_unreliable(make):
     assert row(found, "b")["n_undefined"] > 2
     assert found.estimates["reliable"].tolist() == [True, False]
     assert found.comparisons["reliable"].tolist() == [False]
+    assert found.estimates["doubts"].tolist() == ["", "undefined resamples"]
+    assert found.comparisons["doubts"].tolist() == ["undefined resamples"]
 
 
 def test_p_agrees_with_the_interval_of_few_patients():

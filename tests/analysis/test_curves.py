@@ -157,3 +157,6 @@ def test_froc_by_hand(make):
     low, high = (curve[curve["false_positives"].between(*ends)] for ends in ((0, 0.49), (0.51, 8)))
     assert (low["sensitivity"] == 0.5).all()
     assert (high["sensitivity"] == 1).all()
+    assert curve["false_positives"].iloc[-1] == pytest.approx(1)  # where the last candidate lies
+    nothing = Findings(lesions.assign(hit=0), candidates[:0])
+    assert froc_band(frame, nothing, resamples=50)["false_positives"].tolist() == [0.125]

@@ -85,4 +85,6 @@ def test_a_giant_lesion_makes_pooled_dice_unreliable(make):
     for table, good in ((frame, True), (large, False)):
         found = compare({"a": table}, metrics=["dice_any", "dice_image"], resamples=100)
         assert found.estimates["reliable"].tolist() == [good, True]
+        doubt = "" if good else "a few large lesions that dominate the pooled Dice"
+        assert found.estimates["doubts"].tolist() == [doubt, ""]
         assert any(w.startswith("dice_any: a few large") for w in found.warnings) is not good

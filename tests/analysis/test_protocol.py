@@ -46,7 +46,7 @@ def test_what_differs_is_told_apart_from_what_is_not_stated():
 
 def test_what_neither_side_states_is_not_comparable():
     found = mismatches(*row_of("le2019-table1", "auc"), {})
-    assert list(found) == list(fields_of("auc"))
+    assert list(found) == [field for field in fields_of("auc") if field != "stage"]
     assert found["split"] == Mismatch("", "")
     assert not found["dataset"].stated
 
@@ -71,6 +71,15 @@ def test_the_metric_states_its_classes_and_how_it_pools():
 def test_the_level_is_an_aucs_and_classes_are_a_dices():
     assert {*PROTOCOL} - {*fields_of("auc")} == {"classes", "pooling"}
     assert {*PROTOCOL} - {*fields_of("dice_any")} == {"level"}
+
+
+def test_a_number_before_the_last_stage_is_not_comparable_with_one_after_it():
+    entry = load_published()["le2019-table1"]
+    (sequential,) = (row for row in entry.rows if (row.name, row.metric) == ("sequential", "dice"))
+    ours = own_protocol("dice", CLASSES, FIELDS)
+    found = mismatches(entry, sequential, ours)
+    assert str(found["stage"]) == "before the last in the paper, last here"
+    assert "stage" not in mismatches(entry, sequential, {**ours, "stage": "before the last"})
 
 
 def test_a_number_by_our_protocol_is_comparable():

@@ -14,6 +14,8 @@ from mtlbench.errors import StudyError
 
 def test_table_1_of_le_2019():
     rows = load_published()["le2019-table1"].rows
+    earlier = [(row.name, row.metric) for row in rows if row.stage == "before the last"]
+    assert earlier == [("sequential", "dice")]
     assert {(row.name, row.metric): row.value for row in rows} == {
         ("cls", "auc"): 0.8054,
         ("seg", "dice"): 0.3498,

@@ -87,15 +87,7 @@ def test_on_a_cpu_the_memory_map_is_used_as_it_is():
     assert placement == "memory-mapped"
 
 
-def wait_for(condition):
-    for _ in range(500):
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
-
-
-def test_batches_are_read_ahead_of_the_step(monkeypatch):
+def test_batches_are_read_ahead_of_the_step(monkeypatch, wait_for):
     loaded, load = [], stream._Slot.load
 
     def counted(slot, index_B):
@@ -105,7 +97,7 @@ def test_batches_are_read_ahead_of_the_step(monkeypatch):
     monkeypatch.setattr(stream._Slot, "load", counted)
     batches = StreamedGather(*arrays(), CPU)(np.arange(12), [2] * 6)
     next(batches)
-    assert wait_for(lambda: len(loaded) == 1 + DEPTH)
+    wait_for(lambda: len(loaded) == 1 + DEPTH)
     time.sleep(0.05)
     assert loaded == [[0, 1], [2, 3], [4, 5]]
     batches.close()
@@ -120,7 +112,7 @@ def test_an_error_of_the_reader_reaches_the_caller():
 
 
 @pytest.mark.parametrize("way", ["closed", "dropped", "broken"])
-def test_the_reader_ends_with_the_batches(way):
+def test_the_reader_ends_with_the_batches(way, wait_for):
     before = threading.active_count()
     batches = StreamedGather(*arrays(), CPU)(np.array([0, 1, 2, 3, 4, 5, 6, N]), [2] * 4)
     next(batches)
@@ -132,4 +124,4 @@ def test_the_reader_ends_with_the_batches(way):
     else:
         with pytest.raises((IndexError, RuntimeError)):
             list(batches)
-    assert wait_for(lambda: threading.active_count() == before)
+    wait_for(lambda: threading.active_count() == before)

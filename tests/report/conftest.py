@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mtlbench.config import SCHEMA
 from mtlbench.records import RunFolder, digest, write_csv, write_json
 from mtlbench.report import build, builder
+from mtlbench.training.findings import CANDIDATES, LESIONS
 
 COUNTS = [f"{kind}_{k}" for kind in ("true", "pred", "both") for k in range(5)]
 HEAD = """name = "{name}"
@@ -26,6 +28,7 @@ published = ["le2019-table1"]
 {compare}
 """
 ARM = '[[arms]]\nname = "{name}"\nset = {{ strategy = "{strategy}" }}\n'
+FILES = ("predictions.csv", "history.csv", "lesions.csv", "candidates.csv", "panels.npz")
 QUALITY = {"cls": 0.9, "seg": 0.5, "sequential": 1.1, "joint": 1.6}
 """Shift of the positives' scores; the segmentation grows with it."""
 STAGES = {
@@ -69,6 +72,23 @@ def predict(cases, strategy, rng, quality):
         return frame.assign(**dict.fromkeys(COUNTS))
     frame[COUNTS] = np.hstack([true, pred, both])
     return frame
+
+
+def make_findings(cases, frame, strategy, rng):
+    """A lesion a case that has one, hit where half of it is; at most one false candidate a case."""
+    shown = cases[cases["area"] > 0]
+    lesions = pd.DataFrame({"image_id": shown["image_id"], "lesion": 1, "class": shown["kind"]})
+    lesions["area_mm2"] = shown["area"] / 4
+    if strategy == "cls":
+        return lesions.reindex(columns=LESIONS), pd.DataFrame(columns=CANDIDATES)
+    both = frame.loc[shown.index, [f"both_{k}" for k in range(1, 5)]].sum(axis=1)
+    lesions["hit"] = (both >= shown["area"] / 2).astype(int)
+    lesions["score"] = np.where(lesions["hit"], rng.uniform(0.4, 1, len(shown)).round(6), np.nan)
+    found = lesions.loc[lesions["hit"] == 1, ["image_id", "class", "score", "hit"]]
+    false = cases.loc[rng.random(len(cases)) < 0.7, ["image_id"]]
+    score = rng.uniform(0.2, 0.8, len(false)).round(6)
+    candidates = pd.concat([found, false.assign(**{"class": 1, "score": score, "hit": 0})])
+    return lesions[list(LESIONS)], candidates[list(CANDIDATES)]
 
 
 def make_history(strategy, rng, quality, epochs=6):
@@ -126,7 +146,7 @@ def make_panels(cases, strategy, frame, rng):
 def write_run(folder, cases, strategy, seed, quality, starts_from="", weights=""):
     """One complete run folder; returns its hash."""
     config = {
-        "schema": 1,
+        "schema": SCHEMA,
         "seed": seed,
         "fold": None,
         "threads": 1,
@@ -158,6 +178,9 @@ def write_run(folder, cases, strategy, seed, quality, starts_from="", weights=""
     write_json(run.path / "config.json", config)
     frame.to_csv(run.path / "predictions.csv", index=False)
     history.to_csv(run.path / "history.csv", index=False)
+    tables = make_findings(cases, frame, strategy, rng)
+    for name, table in zip(("lesions", "candidates"), tables, strict=True):
+        table.to_csv(run.path / f"{name}.csv", index=False)
     np.savez(run.path / "panels.npz", **make_panels(cases, strategy, frame, rng))
     last = history.iloc[-1]
     validation = {
@@ -179,7 +202,7 @@ def write_run(folder, cases, strategy, seed, quality, starts_from="", weights=""
             "cases_per_s": 80.0,
             "validation": validation,
             "error": None,
-            "files": run.describe(["predictions.csv", "history.csv", "panels.npz"]),
+            "files": run.describe(FILES),
         }
     )
     return run.name

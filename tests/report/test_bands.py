@@ -74,7 +74,10 @@ def test_ecdf_is_the_share_of_images_with_a_lesion(draw, study):
     frame = frame[frame["true_0"] < 3072]
     true, pred = 3072 - frame["true_0"], 3072 - frame["pred_0"]
     dice = 2 * (true - frame["pred_0"] + frame["both_0"]) / (true + pred)
-    rows = draw(ecdf).data.query("cell == 'seg'")
+    drawn = draw(ecdf)
+    rows = drawn.data.query("cell == 'seg'")
+    legend = [text.get_text() for text in drawn.figure.legends[0].texts]
+    assert legend[0] == f"seg (mean {100 * dice.mean():.1f} %)"
     for t in (0.2, 0.5, 0.8):
         share = rows.loc[np.isclose(rows["dice"], t), "fraction"].item()
         assert share == pytest.approx((dice >= t).mean())
@@ -130,6 +133,8 @@ def test_froc_has_a_curve_for_each_arm_that_localises(localised, monkeypatch):
     assert heights.loc["seg"].tolist() == [1, 1]
     assert heights.loc["joint"].tolist() == [0, 0]
     assert "cls" not in heights.index
+    (line,) = [line for line in drawn.figure.axes[0].lines if line.get_label().startswith("joint")]
+    assert line.get_marker() == "o"  # no candidate: a curve of one point
     assert "seg (FROC score 100.0 %)" in [t.get_text() for t in drawn.figure.legends[0].texts]
 
 
@@ -140,8 +145,11 @@ def test_the_full_table_has_the_sensitivity_at_each_rate(localised):
         assert numbers.estimate["joint", f"froc_at_{rate}"]["value"] == 0
 
 
-def test_without_findings_there_is_no_froc(study, numbers):
-    assert not list(froc.draw(study, numbers))
+def test_without_findings_there_is_no_froc(arms_study):
+    for path in [*arms_study.glob("runs/*/lesions.csv"), *arms_study.glob("runs/*/candidates.csv")]:
+        path.unlink()
+    study = read_study(arms_study)
+    assert not list(froc.draw(study, measure(study)))
 
 
 def test_many_curves_have_no_bands(study, numbers, monkeypatch):

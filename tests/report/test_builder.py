@@ -143,6 +143,7 @@ def test_bold_is_the_best_value_where_it_is_supported(arms_report):
     blocks = full.split("\n## ")[0].split("### ")[1:]
     metrics = list(dict.fromkeys(table["metric"]))
     assert metrics[:5] == ["auc", *DICE]
+    metrics = [metric for metric in metrics if metric not in ("froc_at_2", "froc_at_4")]
     for metric, block in zip(metrics, blocks, strict=True):
         rows = table[(table["metric"] == metric) & ~table["cell"].str.contains("before")]
         less = metric in ("brier", "ece")
@@ -167,6 +168,28 @@ def test_differences_of_a_metric_have_the_same_decimals(arms_report):
         values, deltas = ([r for r in shown if r[1][0] in signs] for signs in ("0123456789", "+−"))
         for rows in (values, deltas):
             assert len({len(n.split(".")[1]) for row in rows for n in row}) <= 1
+
+
+def test_froc_rates_that_no_model_reaches_are_printed_once(arms_report):
+    """No run has a false candidate in every image."""
+    full = (arms_report / "table.md").read_text()
+    titles = re.findall(r"### Lesion sensitivity at (.*) FP per image", full)
+    assert titles == ["0.25", "0.5", "1, 2, 4"]
+    table = pd.read_csv(arms_report / "table.csv").set_index(["cell", "metric"])
+    for metric in ("froc_at_2", "froc_at_4"):
+        assert table["value"]["joint", metric] == table["value"]["joint", "froc_at_1"]
+
+
+def test_a_column_in_which_nothing_stands_is_left_out(arms_study, arms_report, no_figures):
+    """No run selects an epoch, so nothing was selected; with one seed there is no SD of seeds."""
+    full = (arms_report / "table.md").read_text().split("## All cells under all metrics")[1]
+    assert "Selected on validation" not in full
+    assert "Validation data selected nothing" in full
+    assert "| Seed SD |" in full
+    path = arms_study / "cells.csv"
+    cells = pd.read_csv(path, dtype=str, keep_default_na=False)
+    cells[cells["seed"] == "0"].to_csv(path, index=False)
+    assert "Seed SD" not in (build(arms_study) / "table.md").read_text()
 
 
 def test_optimism_is_validation_less_test(arms_report):
@@ -287,11 +310,11 @@ def test_few_patients_support_nothing(patients_study, no_figures):
     report = build(study)
     page, table = (report / "index.html").read_text(), (report / "table.md").read_text()
     assert "supported)" not in page
-    assert "too few patients to say" in page
+    assert "(undecided: too few patients" in page
     assert "**" not in table
     assert "<strong>" not in page.split('<section id="figures">')[0]
-    assert table.count("Fewer than 20 test patients in a class") == 2
-    assert re.search(r"unreliable: all AUC, Mean Dice, Lesion Dice", table)
+    assert table.count("(fewer than 20 test patients in a class") == 2
+    assert re.search(r"Unreliable intervals and p \(.*\): all AUC, Mean Dice, Lesion Dice", table)
 
 
 def test_many_patients_are_bold_and_supported(patients_study, no_figures):
@@ -299,7 +322,7 @@ def test_many_patients_are_bold_and_supported(patients_study, no_figures):
     assert "supported)" in (report / "index.html").read_text()
     table = (report / "table.md").read_text()
     assert "| **" in table
-    assert "unreliable:" not in table
+    assert "Unreliable" not in table
 
 
 COUNTS = {f"{kind}_{k}": None for kind in ("true", "pred", "both") for k in range(5)}

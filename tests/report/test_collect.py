@@ -68,6 +68,8 @@ def test_a_folder_of_ones_own_is_called_by_its_study(arms_study):
     assert read_study(arms_study).data_name == "simulated mammograms (phantoms)"
     path.write_text(path.read_text().replace('dataset = "phantom"', 'dataset = "folder"'))
     assert read_study(arms_study).data_name == "the data set of arms"
+    path.write_text(path.read_text().replace("[compare]", '[compare]\ndataset = "Our clinic"'))
+    assert read_study(arms_study).data_name == "Our clinic"
 
 
 def test_a_seed_counts_only_with_all_its_folds(arms_study):

@@ -59,15 +59,9 @@ def test_forest_shows_the_estimates(drawn, written):
     study = read_study(written / "arms")
     numbers = measure(study)
     axis = drawn["forest"].figure.axes[0]
-    points = {
-        line.get_ydata()[0]: line.get_xdata()[0]
-        for line in axis.lines
-        if len(line.get_xdata()) == 1
-    }
-    expected = [numbers.value(cell, "auc") for cell in study.complete]
-    for y, value in enumerate(expected):
-        assert (value is None and y not in points) or points[y] == pytest.approx(100 * value)
-    assert points[len(expected)] == pytest.approx(80.54)
+    points = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "o"]
+    values = [numbers.value(cell, "auc") for cell in study.complete]
+    assert points == pytest.approx([100 * value for value in values if value is not None])
 
 
 def test_a_value_without_an_interval_is_hollow_with_its_reason(written):
@@ -79,9 +73,9 @@ def test_a_value_without_an_interval_is_hollow_with_its_reason(written):
     numbers = replace(numbers, warnings=(f"auc, joint: no interval: {reason}",))
     with styled():
         (drawn,) = forest.draw(study, numbers)
-    points = [line for line in drawn.figure.axes[0].lines if len(line.get_xdata()) == 1]
-    faces = {line.get_ydata()[0]: line.get_markerfacecolor() for line in points[:3]}
-    assert faces[3] == "white"
+    points = [line for line in drawn.figure.axes[0].lines if line.get_marker() == "o"]
+    faces = {line.get_ydata()[0]: line.get_markerfacecolor() for line in points}
+    assert faces[4] == "white"
     assert faces[0] == points[0].get_color()
     assert f"; hollow dots: no interval ({reason});" in drawn.caption
 
@@ -106,15 +100,61 @@ def test_a_difference_without_an_interval_is_hollow(written):
     assert "; hollow dots: no interval" in drawn.caption
 
 
-def test_published_values_are_diamonds_below_ours(drawn):
-    figure = drawn["forest"].figure
-    diamonds = [line for axis in figure.axes for line in axis.lines if line.get_marker() == "D"]
-    assert {line.get_markerfacecolor() for line in diamonds} == {"white"}  # not comparable
-    assert min(line.get_ydata()[0] for line in diamonds) == 4
-    assert "hollow diamonds: published values (Le 2019 cls, not comparable: " in (
-        drawn["forest"].caption
-    )
-    assert not figure.texts  # no text across the panels
+def diamonds(axis):
+    """Height → value of the published values in a panel."""
+    marks = [line for line in axis.lines if line.get_marker() == "D"]
+    assert {line.get_markerfacecolor() for line in marks} <= {"white"}  # not comparable
+    return {line.get_ydata()[0]: line.get_xdata()[0] for line in marks}
+
+
+def test_a_published_value_is_in_the_row_of_its_namesake_and_its_stage(drawn, written):
+    """The Dice of Le's sequential is that of its first stage: never beside ours of the last."""
+    figure, caption = drawn["forest"].figure, drawn["forest"].caption
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["cls", "seg", "sequential", "sequential (before stage cls)", "joint"]
+    assert diamonds(figure.axes[0]) == pytest.approx({0.3: 80.54, 2.3: 81.37, 4.3: 84.02})
+    assert diamonds(figure.axes[1]) == pytest.approx({1.3: 34.98, 3.3: 34.98, 4.3: 38.28})
+    assert not any(map(diamonds, figure.axes[2:]))
+    numbers = measure(read_study(written / "arms"))
+    ours = {line.get_ydata()[0]: line.get_xdata()[0] for line in figure.axes[1].lines}
+    assert ours[3] == pytest.approx(100 * numbers.before["sequential", "dice"]["value"])
+    assert [t.get_text() for t in figure.legends[0].texts] == ["Le 2019, not comparable"]
+    assert "grey, hollow: published values (Le 2019 cls, not comparable: " in caption
+
+
+def test_a_published_value_without_a_counterpart_has_a_row_of_its_own(written):
+    """Neither four cells of an arm nor a stage that was not measured is a namesake."""
+    study = read_study(written / "arms")
+    with styled():
+        (drawn,) = forest.draw(study, replace(measure(study), before={}))
+    names = [label.get_text() for label in drawn.figure.axes[0].get_yticklabels()]
+    assert names[4:] == ["Le 2019: sequential, before the\nlast stage"]
+    assert diamonds(drawn.figure.axes[1])[4] == pytest.approx(34.98)
+    sweep = read_study(written / "sweep")
+    rules = sweep.config.compare.model_copy(update={"choose": None})
+    sweep = replace(sweep, config=sweep.config.model_copy(update={"compare": rules}))
+    with styled():
+        (drawn,) = forest.draw(sweep, measure(sweep))
+    names = [label.get_text() for label in drawn.figure.axes[0].get_yticklabels()]
+    assert "Le 2019: joint" in names
+    assert "Le 2019: cls" not in names
+
+
+def test_every_source_has_a_marker_of_its_own(arms_study):
+    path = arms_study / "study.toml"
+    path.write_text(path.read_text().replace('"le2019-table1"', '"le2019-table1", "lotter2017"'))
+    study = read_study(arms_study)
+    with styled():
+        (drawn,) = forest.draw(study, measure(study))
+    markers = {line.get_label(): line.get_marker() for line in drawn.figure.axes[0].lines}
+    assert markers["Le 2019, not comparable"] == "D"
+    assert markers["Lotter 2017, not comparable"] == "s"
+
+
+def test_labels_of_metrics_have_as_many_lines(drawn):
+    for name in ("forest", "swarm"):
+        lines = [axis.get_xlabel().count("\n") for axis in drawn[name].figure.axes]
+        assert lines == [1] * 5
 
 
 def test_a_spike_leaves_the_axes_and_the_caption_says_so(arms_study):
@@ -161,9 +201,9 @@ def test_the_caption_of_differences_names_their_own_scale(drawn, written):
 def test_data_are_what_is_drawn(drawn, written):
     data = drawn["forest"].data.dropna(subset=["arm"])
     axis = drawn["forest"].figure.axes[0]
-    points = [line.get_xdata()[0] for line in axis.lines if len(line.get_xdata()) == 1]
+    points = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "o"]
     aucs = 100 * data.loc[data["metric"] == "auc", "value"]
-    assert points[: len(aucs)] == pytest.approx(list(aucs))
+    assert points == pytest.approx(list(aucs))
     published = drawn["forest"].data.query("cell == 'joint' and arm.isna()").set_index("metric")
     assert published.loc["auc", "value"] == 0.8402
     assert published.loc["auc", "source"].startswith("Le 2019, not comparable: ")
@@ -245,6 +285,19 @@ def test_p_stays_within_its_panel(written):
             box = text.get_window_extent()
             assert panel.x0 <= box.x0
             assert box.x1 <= panel.x1
+
+
+@pytest.mark.parametrize("reliable", [True, False])
+def test_every_p_is_written_or_called_not_reliable(written, reliable):
+    study = read_study(written / "arms")
+    numbers = measure(study)
+    for row in numbers.comparison.values():
+        row |= {"p_adjusted": 0.25, "reliable": reliable}
+    with styled():
+        (drawn,) = differences.draw(study, numbers)
+    texts = [text.get_text() for axis in drawn.figure.axes for text in axis.texts]
+    assert texts == ["p = 0.250" if reliable else "p n.r."] * 10  # two arms, five metrics
+    assert ("; p n.r.: not reliable" in drawn.caption) == (not reliable)
 
 
 def test_a_missing_p_is_not_drawn_and_percent_starts_at_zero(arms_study):

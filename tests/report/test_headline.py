@@ -21,9 +21,9 @@ def swept(written):
     return study, measure(study)
 
 
-def row(difference, low, high, p, reliable=True):
+def row(difference, low, high, p, doubts=""):
     limits = {"difference": difference, "low": low, "high": high}
-    return limits | {"p_adjusted": p, "reliable": reliable}
+    return limits | {"p_adjusted": p, "reliable": not doubts, "doubts": doubts}
 
 
 WIN = row(0.042, 0.011, 0.073, 0.01)
@@ -31,7 +31,8 @@ SMALL_WIN = row(0.02, 0.004, 0.036, 0.02)
 OPEN = row(0.042, -0.061, 0.145, 0.4)
 BEHIND = row(-0.02, -0.061, 0.021, 0.4)
 LOSS = row(-0.03, -0.05, -0.01, 0.01)
-FEW = row(0.3, 0.1, 0.5, 0.0001, reliable=False)
+FEW = row(0.3, 0.1, 0.5, 0.0001, "too few patients")
+TWO_DOUBTS = row(0.3, 0.1, 0.5, 0.0001, "too few patients; undefined resamples")
 ALONE = row(0.02, 0.001, 0.039, 0.08)
 NONE = row(0.0, None, None, 1.0)
 CLOSE = row(-0.03288, -0.06574, -0.00003, 0.049)
@@ -55,7 +56,12 @@ def say(measured, **rows):
         ({"joint_auc": LOSS}, "joint falls short of cls on AUC (−3.0 points"),
         (
             {"joint_auc": FEW},
-            "joint against cls on AUC stays undecided for lack of patients (+30.0 points",
+            "joint against cls on AUC stays undecided because of too few patients (+30.0 points",
+        ),
+        (
+            {"joint_auc": TWO_DOUBTS},
+            "joint against cls on AUC stays undecided because of too few patients and undefined "
+            "resamples (+30.0 points",
         ),
         (
             {"joint_auc": ALONE},
@@ -64,7 +70,7 @@ def say(measured, **rows):
         ),
         (
             {"joint_auc": CLOSE},
-            "joint falls short of cls on AUC (−3.3 points, 95 % interval −6.6 to −0.003)",
+            "joint falls short of cls on AUC (−3.3 points, 95 % interval −6.6 to −0.0)",
         ),
         ({"joint_auc": NONE}, "joint is not shown to beat cls on AUC (0.0 points, no interval)"),
         (

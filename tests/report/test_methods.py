@@ -93,6 +93,15 @@ def test_a_search_a_data_set_and_another_adjustment_are_cited(measured, arms_stu
     assert "holm1979" not in used
 
 
+def test_a_folder_that_holds_a_known_data_set_cites_it(measured, arms_study):
+    path = arms_study / "study.toml"
+    text = path.read_text().replace('"phantom"', '"folder"')
+    path.write_text(text.replace("[compare]", '[compare]\ndataset = "CBIS-DDSM, masses"'))
+    used = keys(bibtex(read_study(arms_study), measured[1], []))
+    assert "cbis-ddsm" in used
+    assert "ddsm" not in used
+
+
 def test_entries_are_well_formed_and_ours_is_that_of_the_citation_file():
     source = (ROOT / "mtlbench/report/references.bib").read_text(encoding="utf-8")
     assert source.count("{") == source.count("}")

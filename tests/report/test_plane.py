@@ -11,9 +11,14 @@ from mtlbench.report.figures import plane
 from mtlbench.report.figures.style import styled
 from mtlbench.report.numbers import measure
 
+PAIR = ("sequential", "joint")
+
 
 def draw(folder):
-    study = read_study(folder)
+    return draw_study(read_study(folder))
+
+
+def draw_study(study):
     numbers = measure(study)
     with styled():
         (drawn,) = plane.draw(study, numbers)
@@ -78,6 +83,35 @@ def test_an_unreliable_region_is_dashed(arms):
         ) == int(doubtful)
 
 
+def test_what_is_zoomed_is_framed(sweep):
+    far, near = sweep[2].figure.axes[:2]
+    (frame,) = [line for line in far.lines if len(line.get_xdata()) == 5]
+    for data, limits in (
+        (frame.get_xdata(), near.get_xlim()),
+        (frame.get_ydata(), near.get_ylim()),
+    ):
+        assert (min(data), max(data)) == pytest.approx(limits)
+    assert near.get_title("right") == "zoom on the frame of a"
+
+
+def test_two_cells_have_no_matrix_and_one_point_no_front(arms):
+    """The joint cell is better in both: a front of one point."""
+    study, numbers, drawn = arms
+    value = [[numbers.value(study.of_arm(arm)[0], m) for m in ("auc", "dice")] for arm in PAIR]
+    assert np.greater(*value[::-1]).all()
+    assert len(drawn.figure.axes) == 2
+    assert not [line for line in drawn.figure.axes[1].lines if line.get_linestyle() == ":"]
+    assert "front" not in drawn.caption
+    assert "In the CSV: in how many of the resamples" in drawn.caption
+
+
+def test_a_lone_cell_dominates_nobody(arms):
+    study, numbers, _ = arms
+    lone = replace(study, cells=tuple(c for c in study.cells if c.arm != "sequential"))
+    (drawn,) = plane.draw(lone, numbers)
+    assert "resamples the one" not in drawn.caption
+
+
 def test_the_baselines_of_one_task_are_in_view(arms):
     study, numbers, drawn = arms
     near = drawn.figure.axes[1]
@@ -91,7 +125,11 @@ def test_published_points_are_hollow_and_said_not_to_be_comparable(arms):
     others = [line for line in figure.axes[0].lines if "Le 2019" in str(line.get_label())]
     assert {line.get_markerfacecolor() for line in others} == {"white"}
     (legend,) = figure.legends
-    assert "Le 2019, not comparable" in [text.get_text() for text in legend.get_texts()]
+    assert [text.get_text() for text in legend.get_texts()][-2:] == [
+        "Le 2019, not comparable (*: Mean Dice before the last stage)",
+        "Le 2019, not comparable",
+    ]
+    assert "sequential*" in [text.get_text() for text in figure.axes[0].texts]
 
 
 def test_text_is_large_enough_and_the_basis_is_stated(arms, sweep):
@@ -111,14 +149,19 @@ def test_swept_cells_are_joined_in_the_order_of_the_value(sweep):
     np.testing.assert_allclose(path.get_xydata(), expected)
 
 
-def test_the_staircase_runs_through_the_undominated_points(sweep):
-    drawn = sweep[2]
+def test_the_staircase_runs_through_the_undominated_points(written):
+    study = read_study(written / "sweep")
+    best = next(cell for cell in study.of_arm("joint") if cell.values["loss.lambda"] == "0.5")
+    best.frame["score"] = 0.5  # it stays the best at segmentation alone
+    drawn = draw_study(study)[2]
     (front,) = [line for line in drawn.figure.axes[1].lines if line.get_linestyle() == ":"]
     corners = front.get_xydata()[1:-1:2]
     table = drawn.data[drawn.data["kind"] == "cell"]
     value = 100 * table[["auc", "dice"]].to_numpy()
     best = value[~dominates(value[:, None]).any(axis=(0, 2))]
+    assert len(best) > 1
     np.testing.assert_allclose(corners, best[np.argsort(best[:, 0])])
+    assert "dotted: Pareto front of the values" in drawn.caption
 
 
 def test_the_matrix_and_the_csv_say_the_same(sweep):

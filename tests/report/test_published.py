@@ -1,5 +1,7 @@
 """A study's own registry: comparable entries with their test, the others with what differs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -75,16 +77,37 @@ def test_a_comparable_entry_is_tested_and_an_arm_meets_its_namesake_alone(own_st
     assert "; not comparable: dataset" in captions[2]
 
 
+def test_a_published_number_before_the_last_stage_is_set_against_ours_before_it(arms_study):
+    study = read_study(arms_study)
+    numbers = measure(study)
+    values, differences = published_tables(published(study, numbers)[0])
+    assert "sequential, Mean Dice: measured before the last stage of training." in values.notes
+    assert "stage" not in values.notes[0]
+    (row,) = (r for r in differences.blocks[0].rows if r[1].text == "sequential")
+    assert row[0].text == "sequential (before the last stage)"
+    ours = numbers.before["sequential", "dice"]["value"]
+    assert ours != numbers.estimate["sequential", "dice"]["value"]
+    assert float(row[2].text.replace("−", "-")) == pytest.approx(100 * (ours - 0.3498), abs=0.06)
+
+
+def test_a_stage_that_we_do_not_have_is_a_mismatch(arms_study):
+    """Without the runs that `sequential` starts from, all that is left is its last stage."""
+    study = read_study(arms_study)
+    numbers = replace(measure(study), before={})
+    ((le,), _) = published(study, numbers)
+    assert [name for name, why in le.reasons.items() if "stage" in why] == ["sequential"]
+    values, differences = published_tables((le,))
+    assert "stage: before the last in the paper, last here" in values.notes[0]
+    (row,) = (r for r in differences.blocks[0].rows if r[1].text == "sequential")
+    assert row[0].text == "sequential"
+
+
 def test_comparable_values_stand_among_the_arms_with_their_interval(own_study):
     study = read_study(own_study)
     (drawn,) = forest.draw(study, measure(study))
     labels = [label.get_text() for label in drawn.figure.axes[0].get_yticklabels()]
-    assert labels[4] == "Rival 2024: net"
-    assert labels[5:] == [
-        "Rival 2024: two nets",
-        *(f"Le 2019: {name}" for name in ("cls", "seg", "sequential", "joint")),
-    ]
-    assert "filled diamonds: published values (Rival 2024)" in drawn.caption
+    assert labels[5:] == ["Rival 2024: net", "Rival 2024: two nets"]
+    assert "grey, filled: published values (Rival 2024)" in drawn.caption
     for reason in (
         "Rival 2024 two nets, not comparable: ensemble",
         "Le 2019 cls, not comparable: dataset, size; split, ensemble (not stated)",
@@ -145,6 +168,20 @@ def test_a_study_by_the_papers_protocol_differs_in_nothing_that_it_states(arms_s
     said = "not comparable: split, ensemble (not stated)"
     assert verdict(le.reasons["cls"]) == said
     assert verdict(le.reasons["seg"]) == said.replace("split", "Dice pooling, split")
+
+
+def test_a_folder_is_compared_under_the_name_of_its_data(arms_study):
+    path = arms_study / "study.toml"
+    text = path.read_text().replace('dataset = "phantom"', 'dataset = "folder"')
+    path.write_text(text)
+    study = read_study(arms_study)
+    numbers = measure(study)
+    ((le,), _) = published(study, numbers)
+    assert str(le.why_not["dataset"]) == "DDSM in the paper, folder here"
+    path.write_text(text.replace("[compare]", '[compare]\ndataset = "DDSM"'))
+    ((le,), _) = published(read_study(arms_study), numbers)
+    assert "dataset" not in le.why_not
+    assert "size" in le.why_not
 
 
 def test_the_label_rule_is_part_of_our_protocol(arms_study, no_figures):

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from mtlbench.report.collect import read_study
@@ -16,7 +17,8 @@ def marked(numbers, *cells):
     """With the AUC of these cells alone unreliable."""
     rows = numbers.estimates
     doubted = (rows["metric"] == "auc") & rows["cell"].isin(cells)
-    return replace(numbers, estimates=rows.assign(reliable=~doubted))
+    doubts = np.where(doubted, "undefined resamples", "")
+    return replace(numbers, estimates=rows.assign(reliable=~doubted, doubts=doubts))
 
 
 def valued(numbers, metric):
@@ -34,12 +36,18 @@ def test_where_nothing_is_compared_values_are_named_alone(numbers):
 def test_a_metric_that_is_unreliable_throughout_is_named_once(numbers):
     cells = valued(numbers, "auc")
     said = unreliable(marked(numbers, *cells), ["auc"])
-    assert said.endswith("intervals and p are unreliable: all AUC.")
+    assert said.endswith(": all AUC.")
     some = unreliable(marked(numbers, *cells[1:]), ["auc"])
     assert f"AUC of {', '.join(cells[1:])}" in some
     assert "all AUC" not in some
 
 
+def test_the_reasons_are_those_of_the_metrics_named(numbers):
+    sure = replace(marked(numbers, "cls"), comparisons=numbers.comparisons.assign(doubts=""))
+    said = unreliable(sure, ["auc"])
+    assert said.startswith("Unreliable intervals and p (more than 1 % of the resamples undefined):")
+
+
 def test_where_all_is_reliable_nothing_is_said(numbers):
-    sure = numbers.comparisons.assign(reliable=True)
+    sure = numbers.comparisons.assign(reliable=True, doubts="")
     assert unreliable(replace(marked(numbers), comparisons=sure), ["auc"]) == ""

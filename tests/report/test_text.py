@@ -28,10 +28,10 @@ def test_numbers_read_in_percent():
 
 
 def test_a_small_difference_does_not_read_as_none():
-    assert text.difference(-0.0002, -0.0003, -0.0001) == "−0.02 [−0.03, −0.01]"
-    assert text.difference(-0.00001, float("nan"), float("nan")) == "−0.001 [–]"
-    assert text.difference(0.02, 0.0004, 0.05) == "+2.00 [+0.04, +5.00]"
-    assert text.difference(-1e-9, None, None) == "0.000 [–]"
+    """One decimal everywhere; the sign of a limit that rounds to 0 says whether 0 is inside."""
+    assert text.difference(-0.11409, -0.18976, -0.00003) == "−11.4 [−19.0, −0.0]"
+    assert text.difference(0.02, 0.0004, 0.05) == "+2.0 [+0.0, +5.0]"
+    assert text.difference(0.02, -0.0004, 0.05) == "+2.0 [−0.0, +5.0]"
 
 
 def test_markdown_loses_its_meaning():

@@ -1,4 +1,5 @@
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from mtlbench.config import load_study
 from mtlbench.study.cells import expand
 from mtlbench.study.data import load_data
 from mtlbench.study.design import build_design
+from mtlbench.study.executors import Ended
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +46,35 @@ def design_of(study_file):
         return build_design(study, expand(study), load_data(study, {}))
 
     return make
+
+
+class Here:
+    """An executor that computes a run by a function of its task, in this process, at once."""
+
+    slots = 1
+
+    def __init__(self, compute, *_):
+        self.compute, self.ended = compute, []
+
+    def submit(self, task):
+        self.compute(task)
+        self.ended.append(Ended(task.folder.name, None))
+
+    def adopts(self, folder):
+        return False
+
+    def wait(self, timeout_s):
+        ended, self.ended = self.ended, []
+        return ended
+
+    def close(self):
+        pass
+
+
+@pytest.fixture(scope="session")
+def executor_of():
+    """Give the maker of an entry of `EXECUTORS` of the function that computes a run."""
+    return lambda compute: partial(Here, compute)
 
 
 @pytest.fixture

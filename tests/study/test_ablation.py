@@ -6,53 +6,38 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from mtlbench.records import RunFolder
+from mtlbench.records import MODEL, RunFolder
 from mtlbench.report.collect import read_study
 from mtlbench.study import session as sessions
-from mtlbench.study.executors import Ended
 from mtlbench.study.retry import forgive
 from mtlbench.study.session import Options, drive, open_session
-from mtlbench.study.weights import AGAIN, MODEL, first_of
+from mtlbench.study.weights import AGAIN, first_of
 from mtlbench.training.checkpoint import Stopped, StopRequest
 from mtlbench.training.run import execute
 
 RESULTS = ("history.csv", "predictions.csv", "lesions.csv", "candidates.csv", "panels.npz")
 
 
-class Here:
-    """Computes runs in this process; it notes which in `asked`.
+class Computed:
+    """How runs are computed; it notes which in `asked`.
 
     The driver is stopped after the first step of a run whose name ends with `stop_at`; runs whose
     names end with `fail_at` fail.
     """
 
-    slots = 1
     asked: list[str]
     stop_at = fail_at = "none of them"
 
-    def __init__(self, *_):
-        self.ended = []
-
-    def submit(self, task):
+    @classmethod
+    def compute(cls, task):
         name, stop = task.folder.name, StopRequest()
-        self.asked.append(name)
-        stop.asked = name.endswith(self.stop_at)
-        if name.endswith(self.fail_at):
+        cls.asked.append(name)
+        stop.asked = name.endswith(cls.stop_at)
+        if name.endswith(cls.fail_at):
             failed = {"state": "failed", "error": "DivergedError: nan", "final": True}
             RunFolder(task.folder).write_record(RunFolder(task.folder).record() | failed)
         else:
             execute(replace(task, devices=("cpu",)), stop)
-        self.ended.append(Ended(name, None))
-
-    def adopts(self, folder):
-        return False
-
-    def wait(self, timeout_s):
-        ended, self.ended = self.ended, []
-        return ended
-
-    def close(self):
-        pass
 
 
 class Results:
@@ -68,13 +53,13 @@ class Results:
 
     def run(self, *arms, only=()):
         """Start the study of these arms; give the runs that were computed and what was said."""
-        Here.asked = []
+        Computed.asked = []
         file, console = self._home / "tiny.toml", Console(file=io.StringIO(), width=200)
         keep = f'[resources]\nkeep = "{self._keep}"\n'
         file.write_text(self._head + keep + "".join(self._arms[arm] for arm in arms))
         session = open_session(file, self._home / "results", {}, console)
         self.failures = drive(session, Options([("cpu",)], only=only), console)
-        return Here.asked, console.file.getvalue()
+        return Computed.asked, console.file.getvalue()
 
     def of(self, arm):
         """The runs of an arm, as the report reads them; only complete ones."""
@@ -92,19 +77,19 @@ class Results:
 
 
 @pytest.fixture
-def results(tmp_path, tiny_study, monkeypatch):
+def results(tmp_path, tiny_study, monkeypatch, executor_of):
     """Make a study that keeps weights by a rule."""
-    monkeypatch.setitem(sessions.EXECUTORS, "local", Here)
+    monkeypatch.setitem(sessions.EXECUTORS, "local", executor_of(Computed.compute))
     return lambda keep: Results(tmp_path, tiny_study, keep)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, tiny_study, cache):
+def undisturbed(tmp_path_factory, tiny_study, cache, executor_of):
     """What the runs of `sequential` write where all weights are kept."""
     whole = Results(tmp_path_factory.mktemp("undisturbed"), tiny_study, "all")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MTLBENCH_CACHE", str(cache))
-        patch.setitem(sessions.EXECUTORS, "local", Here)
+        patch.setitem(sessions.EXECUTORS, "local", executor_of(Computed.compute))
         whole.run("seg", "sequential")
     return whole.bytes_of("sequential", *RESULTS, MODEL)
 
@@ -163,7 +148,7 @@ def test_results_stay_complete_where_making_weights_is_interrupted(
     study.run("seg")
     before = study.bytes_of("seg", "record.json", *RESULTS)
     with monkeypatch.context() as patch:
-        patch.setattr(Here, "stop_at", AGAIN)
+        patch.setattr(Computed, "stop_at", AGAIN)
         with pytest.raises(Stopped):
             study.run("seg", "sequential")
     assert study.bytes_of("seg", "record.json", *RESULTS) == before
@@ -199,7 +184,7 @@ def test_weights_that_cannot_be_made_again_fail_what_starts_from_them_alone(resu
     study = results("none")
     study.run("seg")
     with monkeypatch.context() as patch:
-        patch.setattr(Here, "fail_at", AGAIN)
+        patch.setattr(Computed, "fail_at", AGAIN)
         study.run("seg", "sequential")
     failures = study.failures
     assert again(study.of("seg")) < set(failures)
@@ -218,6 +203,6 @@ def test_weights_are_made_for_what_is_wanted_alone(results):
     study = results("none")
     study.run("seg")
     study.run("seg", "sequential", "joint", only=["joint"])
-    assert not [name for name in Here.asked if name != first_of(name)]
+    assert not [name for name in Computed.asked if name != first_of(name)]
     study.run("seg", "sequential", "joint", only=["sequential"])
-    assert set(Here.asked) == again(study.of("seg")) | names_of(study.of("sequential"))
+    assert set(Computed.asked) == again(study.of("seg")) | names_of(study.of("sequential"))

@@ -2,7 +2,7 @@ import pytest
 
 from mtlbench.config import load_study
 from mtlbench.errors import StudyError
-from mtlbench.study.cells import expand, read_study, refuse_large_batches
+from mtlbench.study.cells import expand, read_study_file, refuse_large_batches
 from mtlbench.study.data import load_data
 
 FAULTS = [
@@ -92,14 +92,14 @@ FAULTS = [
 def test_a_faulty_study_file_is_refused_with_its_place(study_file, fault, message):
     path = study_file(fault)
     with pytest.raises(StudyError) as caught:
-        read_study(path)
+        read_study_file(path)
     assert message in str(caught.value)
     assert all(line.startswith(f"{path}: ") for line in str(caught.value).splitlines())
 
 
 def faults_of(path):
     with pytest.raises(StudyError) as caught:
-        read_study(path)
+        read_study_file(path)
     return sorted(line.removeprefix(f"{path}: ") for line in str(caught.value).splitlines())
 
 

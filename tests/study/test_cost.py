@@ -57,6 +57,25 @@ def test_what_is_left_of_an_ablation(estimated, tmp_path):
     assert estimated()[0] == pytest.approx((3 + 2 * 3 + 4) * own_s)
 
 
+def test_weights_that_are_gone_are_part_of_what_is_left(estimated, tmp_path):
+    """The run of seg is complete without weights, and sequential starts from it."""
+
+    def complete(name, wall_s):
+        folder = RunFolder(tmp_path / "results" / "runs" / name)
+        folder.path.mkdir(parents=True)
+        (folder.path / "predictions.csv").write_text("")
+        files, steps = folder.describe(["predictions.csv"]), design.own_steps(name)
+        folder.write_record({"state": "complete", "files": files, "wall_s": wall_s, "steps": steps})
+
+    _, own_s, design = estimated()
+    follower = next(run for run in design.runs.values() if run.starts_from)
+    complete(follower.starts_from, 2 * own_s)
+    # Runs of seg take twice as long: one is left, and one is trained again.
+    assert estimated()[0] == pytest.approx((2 * 2 + 6) * own_s)
+    complete(follower.hash, own_s)
+    assert estimated()[0] == pytest.approx((2 + 5) * own_s)
+
+
 def test_a_search_is_its_trials_and_finalists_at_the_middle_of_its_space(estimated, tmp_path):
     seconds, own_s, _ = estimated(*SEARCHED)  # 8 is the middle of 4, 8 and 12
     trials, finalists, others = 5 * 2, 2 * 2, 3 * 2

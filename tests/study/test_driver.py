@@ -10,7 +10,7 @@ from mtlbench.errors import DiskError
 from mtlbench.records import RunFolder, write_csv
 from mtlbench.study.ablation import Ablation
 from mtlbench.study.driver import Driver
-from mtlbench.study.executors import Ended
+from mtlbench.study.executors import Ended, Kind
 from mtlbench.study.listeners import Listeners
 from mtlbench.study.retry import forgive
 from mtlbench.training import contact
@@ -68,12 +68,12 @@ class FakeExecutor:
             return [Ended(name, "killed")]
         if outcome == "asked":
             folder.write_record(before | {"state": "running"})
-            return [Ended(name, "asked to end", excused=True)]
+            return [Ended(name, "asked to end", Kind.ASKED)]
         if outcome == "disk":
             folder.write_record(before | {"state": "running"})
-            return [Ended(name, "DiskError: somewhere must be writable, but: it is full")]
+            return [Ended(name, "somewhere must be writable, but: it is full", Kind.DISK)]
         if outcome == "busy":
-            return [Ended(name, "BusyError: somewhere: another process is doing this run")]
+            return [Ended(name, "somewhere: another process is doing this run", Kind.BUSY)]
         if outcome == "hang":
             (task.folder / contact.HEARTBEAT).touch()
             self.script[name].insert(0, "hanging")

@@ -1,4 +1,4 @@
-"""Searches that grow, driven to the end with an executor that trains nothing."""
+"""Searches that grow, driven to the end without training."""
 
 import io
 import math
@@ -11,7 +11,6 @@ from rich.console import Console
 from mtlbench.errors import StudyError
 from mtlbench.records import RunFolder, write_csv, write_json
 from mtlbench.study import session as sessions
-from mtlbench.study.executors import Ended
 from mtlbench.study.session import Options, drive, open_session
 from mtlbench.training.loop import HISTORY
 
@@ -48,41 +47,29 @@ search = { "optim.lr" = { low = 1e-4, high = 1e-1, log = true } }
 """
 
 
-class Instant:
-    """Completes a run at once; the AUC is the better the closer the learning rate is to 0.01."""
-
-    slots = 1
-
-    def __init__(self, *_):
-        self.ended = []
-
-    def submit(self, task):
-        run, config = RunFolder(task.folder), task.config
-        task.folder.mkdir(parents=True, exist_ok=True)
-        auc = 1 - 0.1 * abs(math.log10(config["optim"]["lr"]) + 2)
-        write_csv(run.path / "history.csv", HISTORY, [{"epoch": 1, "step": 1, "val_auc": auc}])
-        write_json(run.path / "config.json", config)
-        (run.path / "model.safetensors").write_text("")
-        values = {"auc": auc, "dice": 0.5, "dice_lesions": 0.5, "dice_any": 0.5}
-        files = run.describe(["model.safetensors"])
-        run.write_record({"state": "complete", "files": files, "validation": values})
-        self.ended.append(Ended(run.name, None))
-
-    def adopts(self, folder):
-        return False
-
-    def wait(self, timeout_s):
-        ended, self.ended = self.ended, []
-        return ended
-
-    def close(self):
-        pass
+def complete(task):
+    """Complete a run; the AUC is the better the closer the learning rate is to 0.01."""
+    run, config = RunFolder(task.folder), task.config
+    task.folder.mkdir(parents=True, exist_ok=True)
+    auc = 1 - 0.1 * abs(math.log10(config["optim"]["lr"]) + 2)
+    write_csv(run.path / "history.csv", HISTORY, [{"epoch": 1, "step": 1, "val_auc": auc}])
+    write_json(run.path / "config.json", config)
+    (run.path / "model.safetensors").write_text("")
+    values = {"auc": auc, "dice": 0.5, "dice_lesions": 0.5, "dice_any": 0.5}
+    files = run.describe(["model.safetensors"])
+    run.write_record({"state": "complete", "files": files, "validation": values})
 
 
 @pytest.fixture
-def hunt(tmp_path, monkeypatch):
+def compute_by(monkeypatch, executor_of):
+    """Let a function compute the runs."""
+    return lambda compute: monkeypatch.setitem(sessions.EXECUTORS, "local", executor_of(compute))
+
+
+@pytest.fixture
+def hunt(tmp_path, monkeypatch, compute_by):
     """Run the study with replacements; give the results folder and what was said."""
-    monkeypatch.setitem(sessions.EXECUTORS, "local", Instant)
+    compute_by(complete)
     monkeypatch.setattr("os.fsync", lambda handle: None)
 
     def run(*replacements, only=(), store=None):
@@ -182,19 +169,18 @@ def test_a_change_is_refused_before_a_growing_search_computes_anything(hunt, old
 
 @pytest.mark.parametrize("at", [0, 4, 12])
 def test_a_store_that_is_deleted_meanwhile_is_made_again_and_the_study_goes_on(
-    hunt, monkeypatch, tmp_path, at
+    hunt, compute_by, tmp_path, at
 ):
     """Of 17 runs 9 are trials: in the search, and after it."""
     submitted = []
 
-    class Forgetful(Instant):
-        def submit(self, task):
-            if len(submitted) == at:
-                (tmp_path / "results/hunt/optuna.db").unlink()
-            submitted.append(task.folder.name)
-            super().submit(task)
+    def forgetful(task):
+        if len(submitted) == at:
+            (tmp_path / "results/hunt/optuna.db").unlink()
+        submitted.append(task.folder.name)
+        complete(task)
 
-    monkeypatch.setitem(sessions.EXECUTORS, "local", Forgetful)
+    compute_by(forgetful)
     folder, said = hunt()
     told = f"sqlite:///{folder}/optuna.db: lost, its file was deleted or moved; it is made again"
     assert said.count(told) == 1
@@ -209,14 +195,13 @@ def test_a_store_that_is_deleted_meanwhile_is_made_again_and_the_study_goes_on(
 
 @pytest.mark.parametrize("url", ["sqlite:///{}", "journal:{}"])
 def test_a_store_of_the_user_s_that_cannot_be_opened_again_is_one_line(
-    hunt, monkeypatch, tmp_path, url
+    hunt, compute_by, tmp_path, url
 ):
-    class Breaking(Instant):
-        def submit(self, task):
-            super().submit(task)
-            mine.write_text("nothing that Optuna reads\n" * 1000)
+    def breaking(task):
+        complete(task)
+        mine.write_text("nothing that Optuna reads\n" * 1000)
 
     mine = tmp_path / "mine.db"
-    monkeypatch.setitem(sessions.EXECUTORS, "local", Breaking)
+    compute_by(breaking)
     with pytest.raises(StudyError, match=r"--store: .*mine\.db: must be an Optuna storage"):
         hunt(store=url.format(mine))

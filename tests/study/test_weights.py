@@ -2,9 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from mtlbench.records import RunFolder
+from mtlbench.records import MODEL, RunFolder, run_folder
 from mtlbench.study.design import Run
-from mtlbench.study.weights import MODEL, drop_models, has_model, mend, take_over, weights_again
+from mtlbench.study.weights import (
+    drop_models,
+    has_model,
+    mend,
+    take_over,
+    to_make_again,
+    weights_again,
+)
 
 
 @pytest.fixture
@@ -163,3 +170,25 @@ def test_a_kill_while_weights_are_taken_over_costs_these_alone(folder, first, mo
         assert run.state(verify=True) == "complete"
         drop_models(folder, [[first.hash]], "none", "val.auc", [])
         is_lost = True
+
+
+def test_what_starts_from_lost_weights_has_them_made_again(folder):
+    """Three stages: a, b, then one that is not begun; c and d start from none."""
+    last = starting_from("b")
+    second = Run({"starts_from": "a"}, 1, 1)
+    first = Run({"starts_from": None}, 1, 1)
+    runs = {"a": first, "b": second, "c": first, "d": first, last.hash: last}
+    assert to_make_again(folder, runs) == []
+    drop_models(folder, [["a"], ["b"]], "none", "val.auc", [])
+    assert to_make_again(folder, runs) == [second, first]
+    (run_folder(folder, "c").path / MODEL).unlink()  # deleted, and nothing starts from it
+    assert to_make_again(folder, runs) == [second, first]
+    run_folder(folder, last.hash).write_record({"state": "complete", "files": {}})
+    assert to_make_again(folder, runs) == []
+
+
+def test_weights_that_were_deleted_are_foreseen_as_those_that_were_dropped(folder):
+    (run_folder(folder, "a").path / MODEL).unlink()
+    run = starting_from("a")
+    first = Run({"starts_from": None}, 1, 1)
+    assert to_make_again(folder, {"a": first, run.hash: run}) == [first]

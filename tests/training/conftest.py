@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from mtlbench.bench.counters import Operations
 from mtlbench.config import DataConfig
 from mtlbench.data.prepare import prepare
 from mtlbench.data.resident import Cohort
@@ -28,34 +28,22 @@ def cohort(prepared, cases):
     return Cohort(prepared, cases["split"], torch.device("cpu"))
 
 
-class Dispatched(TorchDispatchMode):
-    """What torch does while this is entered, in its backward too."""
+class Dispatched(Operations):
+    """The bench's own counts of operations and host waits, and the largest tensor of floats made.
 
-    WAIT = ("_local_scalar_dense", "nonzero", "bincount", "masked_select", "unique", "is_nonzero")
-    """Operations of which a host awaits the result on CUDA; indexing by a mask is `nonzero`."""
+    In the backward pass too.
+    """
 
     def __init__(self):
         super().__init__()
-        self.operations, self.sizes = set(), [0]
+        self.largest = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        name = func.overloadpacket.__name__
-        by_mask = name.startswith("index") and any(
-            index is not None and index.dtype in (torch.bool, torch.uint8)
-            for index in (args[1] if isinstance(args[1], list) else [])
-        )
-        self.operations.add("nonzero" if by_mask else name)
+        out = super().__torch_dispatch__(func, types, args, kwargs)
         if isinstance(out, torch.Tensor) and out.is_floating_point():
-            self.sizes.append(out.untyped_storage().nbytes() // out.element_size())
+            values = out.untyped_storage().nbytes() // out.element_size()
+            self.largest = max(self.largest, values)
         return out
-
-    def largest(self):
-        """Values of the largest tensor of floats."""
-        return max(self.sizes)
-
-    def waits(self):
-        return self.operations & set(self.WAIT)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from mtlbench.records import RunFolder
 from mtlbench.training.evaluate import evaluate
 from mtlbench.training.loop import train
 from mtlbench.training.outputs import write_outputs
-from mtlbench.training.state import Row as Epoch
+from mtlbench.training.state import EpochRow as Epoch
 from mtlbench.training.strategies import Stage
 from mtlbench.training.validation import SHARE
 

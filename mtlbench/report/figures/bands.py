@@ -1,6 +1,6 @@
 """A curve per arm with its pointwise band: what ROC, PR, FROC and the Dice profile share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -25,10 +25,10 @@ Measure = Callable[..., pd.DataFrame]
 
 
 def banded(
-    study: Study, numbers: Numbers, cells: tuple[Cell, ...], measure: Measure, metric: str
+    study: Study, cells: Sequence[Cell], labels: Sequence[str], measure: Measure
 ) -> tuple[Figure, Axes, pd.DataFrame]:
-    """One panel of the cells' curves, the legend with their `metric` below; and the data."""
-    labels = [wrapped(_label(numbers, cell, metric), LEGEND) for cell in cells]
+    """One panel of the cells' curves, the legend with their labels below; and the data."""
+    labels = [wrapped(label, LEGEND) for label in labels]
     figure = Figure(figsize=(ONE_COLUMN, ONE_COLUMN + rows_height(labels, 0.17)))
     axis = figure.subplots()
     styles, parts = line_styles(study, study.shown), []
@@ -38,7 +38,8 @@ def banded(
         style = styles[cell.name]
         if len(cells) <= BANDED:
             axis.fill_between(x, low, high, color=style["color"], alpha=0.13, linewidth=0)
-        axis.plot(x, y, **style, label=label)
+        alone = {"marker": "o", "markersize": 3} if len(curve) == 1 else {}  # no line to see
+        axis.plot(x, y, **style | alone, label=label)
         parts.append(curve.assign(cell=cell.name)[["cell", *curve]])
     figure.legend(loc="outside lower center", ncols=1)
     axis.set(ylim=(-0.01, 1.01))
@@ -69,9 +70,10 @@ def standing(study: Study, numbers: Numbers) -> str:
     )
 
 
-def _label(numbers: Numbers, cell: Cell, metric: str) -> str:
-    """`joint (AUC 84.0 %)`; without the metric where the study does not measure it."""
-    value = numbers.estimate.get((cell.name, metric), {}).get("value")
-    if absent(value):
-        return cell.label
-    return f"{cell.label} ({metric_name(metric)} {percent(value)} %)"
+def with_metric(numbers: Numbers, cells: Sequence[Cell], metric: str) -> list[str]:
+    """`joint (AUC 84.0 %)` each; without the metric where the study does not measure it."""
+    values = [numbers.estimate.get((cell.name, metric), {}).get("value") for cell in cells]
+    return [
+        cell.label if absent(value) else f"{cell.label} ({metric_name(metric)} {percent(value)} %)"
+        for cell, value in zip(cells, values, strict=True)
+    ]

@@ -18,9 +18,14 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from mtlbench.config import CLASSES, IGNORED
-from mtlbench.metrics import any_lesion
 from mtlbench.report import files
 from mtlbench.report.collect import Cell, Study
+from mtlbench.report.figures.case_values import (
+    WRONG_CLASS,
+    case_values,
+    score_lines,
+    value_text,
+)
 from mtlbench.report.figures.style import TWO_COLUMNS, Drawn, wrapped
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.text import absent
@@ -43,13 +48,12 @@ Panels = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A cell's first run: its panels, and what `predictions.csv` says of every test case."""
+    """A cell's first run: its panels, and `case_values`."""
 
     cell: Cell
     panels: Panels
-    dice: Mapping[str, float]
-    """Lesion against healthy, by image id; NaN without a lesion or without predicted masks."""
-    score: Mapping[str, float]
+    values: Mapping[str, Mapping[str, float]]
+    """By image id."""
 
     def place(self, case: str) -> int:
         """Where a case stands among the panels."""
@@ -67,16 +71,17 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     if not picked:
         return
     side = (TWO_COLUMNS - NAMES_WIDTH) / (2 + len(segmenting))
+    characters = int(15 * side)
     height, width = segmenting[0].panels["images"].shape[1:]
-    tall = 0.7 + len(picked) * (side * height / width + 0.4)
+    tall = 0.7 + len(picked) * (side * height / width + 0.5)
     figure = Figure(figsize=(TWO_COLUMNS, min(tall, MOST_HEIGHT)))
     axes = figure.subplots(len(picked), 2 + len(segmenting), squeeze=False)
     for line, (case, row) in zip(axes, picked.items(), strict=True):
         line[0].set_ylabel(f"{row}\n{case}")
-        _row(line, case, shown, segmenting)
+        _row(line, case, shown, segmenting, characters)
     titles = ["Image", "Ground truth", *(one.cell.label for one in segmenting)]
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(wrapped(title, int(15 * side)))
+        axis.set_title(wrapped(title, characters))
     figure.legend(handles=_patches(), loc="outside lower center", ncols=4)
     data = _data(shown, segmenting, ranked, picked)
     yield Drawn("cases", figure, data, caption(data), alt(data))
@@ -88,8 +93,10 @@ def caption(data: pd.DataFrame) -> str:
     return (
         f"{', '.join(f'{row} {case}' for case, row in _drawn(data).items())}. {_rule(n_lesions)}; "
         f"seed {data['seed'].iloc[0]}. Coloured: lesions of the truth and of the predictions "
-        "by class. Below: Dice of lesion against healthy on the full image, and the cancer score. "
-        "White outlines: ignored."
+        "by class. Below: Dice of any lesion against healthy on the full image "
+        f"({WRONG_CLASS}: most pixels of the lesion that was found have another class than the "
+        "truth), or, without a lesion, the share of the image that is a false positive (FP area); "
+        "and the cancer score. White outlines: ignored."
     )
 
 
@@ -115,8 +122,8 @@ def _rule(n_lesions: int) -> str:
         )
     return (
         f"The best, the median and the worst of {n_lesions} test cases with a lesion (evenly "
-        "spaced in the order of lesion area) by the mean Dice of the shown segmentations, ties by "
-        f"name; and {normal}"
+        "spaced in the order of lesion area) by the mean any-lesion Dice of the shown segmentations, "
+        f"ties by name; and {normal}"
     )
 
 
@@ -125,34 +132,20 @@ def _shown(cell: Cell) -> _Shown | None:
     path = run.folder.path / "panels.npz"
     if not path.is_file():
         return None
-    dice, score = measured(cell)
-    return _Shown(cell, files.panels(path), dice, score)
-
-
-def measured(cell: Cell) -> tuple[dict[str, float], dict[str, float]]:
-    """Dice of lesion against healthy, and score, of every test case of the cell's first run."""
-    frame = cell.frame[cell.frame["seed"] == cell.runs[0].seed].set_index("image_id")
-    true_NK, pred_NK, both_NK = (
-        frame[[f"{kind}_{k}" for k in range(len(CLASSES))]].to_numpy(float)
-        for kind in ("true", "pred", "both")
-    )
-    true_N, pred_N, both_N = any_lesion(true_NK, pred_NK, both_NK)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        dice_N = np.where(true_N > 0, 2 * both_N / (true_N + pred_N), np.nan)
-    dice, score = (
-        {str(case): float(value) for case, value in zip(frame.index, values_N, strict=True)}
-        for values_N in (dice_N, frame["score"])
-    )
-    return dice, score
+    rows = case_values(cell)
+    values = dict(zip(rows.index, rows.to_dict("records"), strict=True))
+    return _Shown(cell, files.panels(path), values)
 
 
 def _rank(
     shown: Sequence[_Shown], segmenting: Sequence[_Shown]
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Mean Dice of each kept case with a lesion, falling; and the row that each drawn case is."""
-    kept = [set(map(str, one.panels["image_id"])) & set(one.dice) for one in shown]
+    kept = [set(map(str, one.panels["image_id"])) & set(one.values) for one in shown]
     common = sorted(set.intersection(*kept))
-    mean = {case: float(np.mean([one.dice[case] for one in segmenting])) for case in common}
+    mean = {
+        case: float(np.mean([one.values[case]["dice"] for one in segmenting])) for case in common
+    }
     lesions = sorted((case for case in common if not absent(mean[case])), key=lambda c: -mean[c])
     picked = {case: "Normal" for case in common if _is_normal(segmenting[0], case)}
     picked = dict(list(picked.items())[:1])
@@ -171,26 +164,26 @@ def _is_normal(one: _Shown, case: str) -> bool:
 
 
 def _row(
-    axes: NDArray[Any], case: str, shown: Sequence[_Shown], segmenting: Sequence[_Shown]
+    axes: NDArray[Any],
+    case: str,
+    shown: Sequence[_Shown],
+    segmenting: Sequence[_Shown],
+    characters: int,
 ) -> None:
+    """Draw a case; `characters` is the width of a panel."""
     first = segmenting[0]
     image_HW, truth_HW = (first.panels[key][first.place(case)] for key in ("images", "truth"))
+    classifying = [one for one in shown if "pred" not in one.panels]
     scores = [
-        f"{one.cell.label}: {score}"
-        for one in shown
-        if "pred" not in one.panels and (score := _score(one, case))
+        f"{one.cell.label}: {t}" for one in classifying for t in score_lines(one.values[case])
     ]
     _show(axes[0], image_HW, None, "\n".join(scores))
     label = LABELS.get(float(first.panels["label"][first.place(case)]), "")
     _show(axes[1], image_HW, truth_HW, label)
     for axis, one in zip(axes[2:], segmenting, strict=True):
         own_HW, pred_HW = (one.panels[key][one.place(case)] for key in ("images", "pred"))
-        dice = "" if absent(one.dice[case]) else f"Dice {100 * one.dice[case]:.0f} %"
-        _show(axis, own_HW, pred_HW, "\n".join(filter(None, [dice, _score(one, case)])))
-
-
-def _score(one: _Shown, case: str) -> str:
-    return "" if absent(one.score[case]) else f"score {one.score[case]:.2f}"
+        text = "\n".join(wrapped(t, characters) for t in value_text(one.values[case]).split("\n"))
+        _show(axis, own_HW, pred_HW, text)
 
 
 def _show(
@@ -236,8 +229,7 @@ def _data(
                 "mean_dice": ranked.get(case, np.nan),
                 "cell": one.cell.name,
                 "seed": one.cell.runs[0].seed,
-                "dice": one.dice[case],
-                "score": one.score[case],
+                **one.values[case],
             }
             for case in dict.fromkeys([*picked, *ranked])
             for one in used

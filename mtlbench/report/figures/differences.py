@@ -19,12 +19,14 @@ from mtlbench.report.figures.style import (
     wrapped,
 )
 from mtlbench.report.notes import basis
-from mtlbench.report.numbers import Numbers
+from mtlbench.report.numbers import Numbers, Row
 from mtlbench.report.tables import ADJUSTED
 from mtlbench.report.text import METRICS, absent, p_value
 
 COLUMNS = ("cell", "arm", "baseline", "metric", "difference", "low", "high", "p_adjusted", "margin")
 """Of the data that are drawn."""
+NOT_RELIABLE = "p n.r."
+"""Stands for a p that the tables call unreliable."""
 
 
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
@@ -42,15 +44,18 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     axes[0].set_yticks(range(len(cells)), labels)
     axes[0].set_ylim(len(cells) - 0.5, -0.65)
     margin = "; dashed: margin of non-inferiority" if study.config.compare.margins else ""
-    bare = any(absent(row["low"]) for row in numbers.comparison.values())
+    drawn = [row for (_, metric), row in numbers.comparison.items() if metric in metrics]
+    bare = any(absent(row["low"]) for row in drawn)
+    doubtful = any(_p(row) == NOT_RELIABLE for row in drawn)
     hollow = "; hollow dots: no interval" if bare else ""
+    doubt = f"; {NOT_RELIABLE}: not reliable, the data are too few for a p" if doubtful else ""
     yield Drawn(
         "differences",
         figure,
-        pd.DataFrame([{key: row[key] for key in COLUMNS} for row in numbers.comparison.values()]),
+        pd.DataFrame([{key: row[key] for key in COLUMNS} for row in drawn]),
         "Paired differences from the baseline on the same patients; p is adjusted "
-        f"over all cells within one metric by {ADJUSTED[study.config.compare.adjust]}, "
-        f"and left out where there are too few patients to rely on it{margin}{hollow} "
+        f"over all cells within one metric by {ADJUSTED[study.config.compare.adjust]}"
+        f"{doubt}{margin}{hollow} "
         f"({basis(study, numbers, numbers.comparisons)}).",
         f"Differences from the baseline in {', '.join(METRICS[m] for m in metrics)}",
     )
@@ -75,15 +80,25 @@ def _panel(
         mark(axis, value, y, colour, bare=bare)
     base = numbers.baselines[metric]
     against = f"against {base.label if base else ''}"
-    axis.set_xlabel(wrapped(f"Δ {METRICS[metric]} (points) {against}", 14))
+    axis.set_xlabel(f"Δ {METRICS[metric]}\n(points)\n{wrapped(against, 16)}")
     axis.margins(x=0.16)
     widen(axis, "x")
     axis.grid(axis="x")
     axis.tick_params(axis="y", length=0)
     for y, cell in enumerate(cells):
         row = numbers.comparison.get((cell.name, metric))
-        if row is not None and row["reliable"] and not absent(row["p_adjusted"]):
-            _write_p(axis, 100 * row["difference"], y, p_value(row["p_adjusted"]))
+        if row is not None and (p := _p(row)):
+            _write_p(axis, 100 * row["difference"], y, p)
+
+
+def _p(row: Row) -> str:
+    """What is written of p: its value, that it is not reliable, or nothing where there is none."""
+    if absent(row["p_adjusted"]):
+        return ""
+    if not row["reliable"]:
+        return NOT_RELIABLE
+    p = p_value(row["p_adjusted"])
+    return f"p {p.replace('<', '< ')}" if p.startswith("<") else f"p = {p}"
 
 
 def _write_p(axis: Axes, x: float, y: int, p: str) -> None:
@@ -91,7 +106,7 @@ def _write_p(axis: Axes, x: float, y: int, p: str) -> None:
     low, high = axis.get_xlim()
     side = min(int(3 * (x - low) / (high - low)), 2)
     axis.annotate(
-        f"p {p.replace('<', '< ')}" if p.startswith("<") else f"p = {p}",
+        p,
         (x, y),
         (0, 4.5),
         textcoords="offset points",

@@ -10,10 +10,10 @@ from mtlbench.report.collect import Cell
 from mtlbench.report.figures.style import wrapped
 from mtlbench.report.text import DASH
 
-MOST_CELLS = 8
-"""That are readable in a panel; with more the numbers stand in the CSV alone."""
+LEAST_CELLS, MOST_CELLS = 3, 8
+"""That a panel is worth and that are readable in it; else the numbers stand in the CSV alone."""
 LEAST_WIDTH = 4
-"""Columns that the panel has room for: two do not fill it."""
+"""Columns that the panel has room for: three do not fill it."""
 
 
 def matrix(axis: Axes, cells: Sequence[Cell], dominance: pd.DataFrame) -> None:

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from mtlbench.report.collect import Study
-from mtlbench.report.figures import cases
+from mtlbench.report.figures import case_values, cases
 from mtlbench.report.figures.style import Saved
 
 NAME = "cases"
 KINDS = ("pdf", "svg", "png", "csv")
-COLUMNS = {"image_id", "row", "mean_dice", "cell", "seed", "dice", "score"}
+COLUMNS = {"image_id", "row", "mean_dice", "cell", "seed", *case_values.COLUMNS}
 
 
 def lost(study: Study) -> list[str]:
@@ -63,8 +63,7 @@ def _holds(study: Study) -> bool:
     for (name, seed), rows in data.groupby(["cell", "seed"]):
         if name not in cells or cells[name].runs[0].seed != seed:
             return False
-        for key, value in zip(("dice", "score"), cases.measured(cells[name]), strict=True):
-            now = [value.get(str(case), np.nan) for case in rows["image_id"]]
-            if not np.allclose(rows[key].to_numpy(float), now, equal_nan=True):
-                return False
+        now = case_values.case_values(cells[name]).reindex(rows["image_id"])
+        if not np.allclose(rows[[*now]].to_numpy(float), now, equal_nan=True):
+            return False
     return True

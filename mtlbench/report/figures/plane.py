@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from mtlbench.analysis.published import BEFORE_LAST
 from mtlbench.analysis.regions import Joint, joint
 from mtlbench.report.collect import Study
 from mtlbench.report.figures import dominance
@@ -21,8 +22,10 @@ from mtlbench.report.figures.style import (
 from mtlbench.report.notes import seeds_caption, span
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.published import published
-from mtlbench.report.text import absent, level_text
+from mtlbench.report.text import METRICS, absent, level_text
 
+PUBLISHED = " Grey marks: published values, other test sets."
+FRONT = "; dotted: Pareto front of the values"
 REGION = ("_se", "_df", "_radius", "correlation")
 """How the columns of a region end."""
 MOST_RESAMPLES = 2000
@@ -30,7 +33,7 @@ MOST_RESAMPLES = 2000
 
 
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
-    """Panels: regions; the same points from near; P(dominates), where it is readable."""
+    """Panels: regions; the same points from near; P(dominates), where there is much to read."""
     rules = study.config.compare
     resamples = min(rules.resamples, MOST_RESAMPLES)
     frames = {cell.name: cell.frame for cell in study.complete}
@@ -39,31 +42,41 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         return
     found = replace(found, points=_held_to_the_tables(found.points, numbers))
     plane = _plane(study, numbers, found)
-    matrix = 1 < len(plane.cells) <= dominance.MOST_CELLS
+    matrix = dominance.LEAST_CELLS <= len(plane.cells) <= dominance.MOST_CELLS
     figure = Figure(figsize=(TWO_COLUMNS, 3.0))
     axes = list(figure.subplots(1, 2 + matrix))
-    far(axes[0], plane)
     near(axes[1], plane)
+    far(axes[0], plane, axes[1])
     if matrix:
         dominance.matrix(axes[2], plane.cells, found.dominance)
     letters(axes)
     place_legend(figure, axes[:1])
-    where = "(c) In" if matrix else "In the CSV: in"
     yield Drawn(
         "plane",
         figure,
         _data(found, plane),
-        f"AUC against mean Dice of the cells with both tasks. (a) {level_text(rules.level)} joint "
-        "confidence regions: ellipses on the logit scale, of closed-form standard errors and the "
+        _caption(study, numbers, plane, level_text(rules.level), resamples),
+        f"AUC-Dice plane of {', '.join(cell.label for cell in plane.cells)}",
+    )
+
+
+def _caption(study: Study, numbers: Numbers, plane: Plane, level: str, resamples: int) -> str:
+    n, most = len(plane.cells), dominance.MOST_CELLS
+    where = "(c) In" if dominance.LEAST_CELLS <= n <= most else "In the CSV: in"
+    dominates = (
+        f" {where} how many of the resamples the one is at least as good on both metrics and "
+        "better on one (these trained models)."
+    )
+    return (
+        f"AUC against mean Dice of the cells with both tasks. (a) {level} joint confidence "
+        "regions: ellipses on the logit scale, of closed-form standard errors and the "
         f"correlation of {resamples} resamples of patients, √(2F) standard errors wide, F of "
         "F(2, df); none (a hollow dot) where a value has no interval, dashed where an interval may "
-        "be wrong. (b) The points from near; rings: single seeds; dotted: Pareto front of the "
-        f"values; dashed: baselines with one task. {where} how many of the resamples the one "
-        "is at least as good on both metrics and better on one (these trained models)."
-        f"{' Diamonds: published values, other test sets.' if plane.others else ''} "
+        f"be wrong.{PUBLISHED if plane.others else ''} (b) Zoom on the grey frame of (a); rings: "
+        f"single seeds{FRONT if len(plane.front) > 1 else ''}; dashed: baselines with one task."
+        f"{dominates if n > 1 else ''} "
         f"({span(numbers, 'n_patients')} test patients, {span(numbers, 'n_cases')} cases; "
-        f"{seeds_caption(study)}.)",
-        f"AUC-Dice plane of {', '.join(cell.label for cell in plane.cells)}",
+        f"{seeds_caption(study)}.)"
     )
 
 
@@ -90,18 +103,28 @@ def _plane(study: Study, numbers: Numbers, found: Joint) -> Plane:
             if base is not None and base.name not in points
             if (value := numbers.value(base, metric)) is not None
         ),
-        tuple(
-            {
+        tuple(_others(study, numbers)),
+    )
+
+
+def _others(study: Study, numbers: Numbers) -> Iterator[Row]:
+    """Published models with both values; a value of another stage than ours is marked."""
+    for source, one in enumerate(published(study, numbers)[0]):
+        for name, values in one.models.items():
+            if not all(metric in values for metric in AXES):
+                continue
+            early = [METRICS[m] for m in AXES if values[m].stage == BEFORE_LAST]
+            comparable = not one.reasons[name] and not early
+            yield {
                 "cell": name,
-                "source": one.author + (", not comparable" if one.reasons[name] else ""),
-                "comparable": not one.reasons[name],
+                "mark": "*" * len(early),
+                "source": one.author
+                + ("" if comparable else ", not comparable")
+                + "".join(f" (*: {metric} before the last stage)" for metric in early),
+                "marker": source,
+                "comparable": comparable,
                 **{metric: values[metric].value for metric in AXES},
             }
-            for one in published(study, numbers)[0]
-            for name, values in one.models.items()
-            if all(metric in values for metric in AXES)
-        ),
-    )
 
 
 def _rows(table: pd.DataFrame) -> list[Row]:
@@ -113,7 +136,9 @@ def _data(found: Joint, plane: Plane) -> pd.DataFrame:
     tables = {
         "cell": found.points,
         "seed": found.seeds,
-        "published": pd.DataFrame(list(plane.others)),
+        "published": pd.DataFrame(list(plane.others)).drop(
+            columns=["mark", "marker"], errors="ignore"
+        ),
         "dominance": found.dominance,
     }
     return pd.concat(

@@ -34,11 +34,19 @@ class Plane:
     bases: tuple[tuple[str, str, float], ...]
     """Metric, label and value of each baseline that has one task alone."""
     others: tuple[Row, ...]
-    """Published models with both values: `cell`, `source`, `comparable`, `auc`, `dice`."""
+    """Published models with both values: `cell`, `source`, `comparable`, `auc`, `dice`.
+
+    `mark` goes behind the name; `marker` is the place of the source among the entries.
+    """
+
+    @property
+    def front(self) -> list[tuple[float, float]]:
+        """The undominated points, from the left."""
+        return sorted(_at(row) for row in self.points.values() if row["on_front"])
 
 
-def far(axis: Axes, plane: Plane) -> None:
-    """Regions and points, and what is published."""
+def far(axis: Axes, plane: Plane, zoom: Axes) -> None:
+    """Regions and points, what is published, and a frame around what the panel `zoom` shows."""
     named: set[str] = set()
     for cell in plane.cells:
         row, colour = plane.points[cell.name], plane.palette[cell.arm]
@@ -57,18 +65,21 @@ def far(axis: Axes, plane: Plane) -> None:
         axis.plot(*_at(row), "o", color=colour, mfc=face, ms=3.5, label=label)
         named.add(cell.arm)
     for row in plane.others:
-        mark_published(axis, *_at(row), row["source"], comparable=row["comparable"])
+        mark_published(axis, *_at(row), row["marker"], row["source"], comparable=row["comparable"])
+    (left, right), (low, high) = zoom.get_xlim(), zoom.get_ylim()
+    frame_x, frame_y = (left, right, right, left, left), (low, low, high, high, low)
+    axis.plot(frame_x, frame_y, color=GREY, lw=0.5, zorder=1)
     axis.margins(MARGIN)
     middle = sum(axis.get_xlim()) / 2
     for row in plane.others:
-        _write(axis, _at(row), row["cell"], GREY, left=_at(row)[0] > middle)
+        _write(axis, _at(row), row["cell"] + row["mark"], GREY, left=_at(row)[0] > middle)
     _name(axis)
 
 
 def _legend(plane: Plane, cell: Cell) -> str:
     if sum(cell.arm == other.arm for other in plane.cells) == 1:
         return cell.label
-    where = "points" if _is_curve(plane, cell.arm) else "front"
+    where = "points" if _is_curve(plane, cell.arm) else "undominated points"
     what = "trial" if cell.is_found else ", ".join(map(short_key, cell.values))
     return f"{cell.arm} ({what} beside the {where})"
 
@@ -100,6 +111,7 @@ def near(axis: Axes, plane: Plane) -> None:
     for cells in arms.values():
         _write_cells(axis, plane, cells)
     _lines(axis, plane)
+    axis.set_title("zoom on the frame of a", loc="right", fontsize=7, color=GREY)
     _name(axis)
 
 
@@ -138,12 +150,12 @@ def _order(cell: Cell) -> tuple[float, str]:
 
 
 def _lines(axis: Axes, plane: Plane) -> None:
-    """The front: left of it and below everything is dominated. Baselines of one task in view."""
+    """The front of several: left of it and below all is dominated. Baselines of one task."""
     (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
-    front = sorted(_at(row) for row in plane.points.values() if row["on_front"])
-    x = [left, *(auc for auc, _ in front for _ in range(2))]
-    y = [*(dice for _, dice in front for _ in range(2)), low]
-    axis.plot(x, y, ":", color=GREY, lw=1, zorder=1)
+    if len(plane.front) > 1:
+        x = [left, *(auc for auc, _ in plane.front for _ in range(2))]
+        y = [*(dice for _, dice in plane.front for _ in range(2)), low]
+        axis.plot(x, y, ":", color=GREY, lw=1, zorder=1)
     axis.set(xlim=(left, right), ylim=(low, high))
     for metric, label, fraction in plane.bases:
         value = 100 * fraction

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mtlbench.analysis import pr_band
 from mtlbench.report.collect import Cell, Study
-from mtlbench.report.figures.bands import banded, bands_caption
+from mtlbench.report.figures.bands import banded, bands_caption, with_metric
 from mtlbench.report.figures.style import GREY, Drawn
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.text import percent
@@ -18,7 +18,8 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     cells = tuple(cell for cell in study.shown if numbers.value(cell, "auc") is not None)
     if not cells:
         return
-    figure, axis, data = banded(study, numbers, cells, _measure, "ap")
+    labels = with_metric(numbers, cells, "ap")
+    figure, axis, data = banded(study, cells, labels, _measure)
     share = float(cells[0].frame["label"].mean())
     axis.axhline(share, color=GREY, linewidth=0.6, linestyle=":")
     axis.set(xlabel="Recall", ylabel="Precision", aspect="equal", xlim=(-0.01, 1.01))

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mtlbench.analysis import roc_band
 from mtlbench.report.collect import Cell, Study
-from mtlbench.report.figures.bands import banded, bands_caption
+from mtlbench.report.figures.bands import banded, bands_caption, with_metric
 from mtlbench.report.figures.style import GREY, Drawn
 from mtlbench.report.numbers import Numbers
 
@@ -17,7 +17,8 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     cells = tuple(cell for cell in study.shown if numbers.value(cell, "auc") is not None)
     if not cells:
         return
-    figure, axis, data = banded(study, numbers, cells, _measure, "auc")
+    labels = with_metric(numbers, cells, "auc")
+    figure, axis, data = banded(study, cells, labels, _measure)
     axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.6, linestyle=":")
     axis.set(xlabel="False-positive rate", ylabel="Sensitivity", aspect="equal")
     axis.set(xlim=(-0.01, 1.01))

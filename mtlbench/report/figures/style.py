@@ -15,7 +15,7 @@ from matplotlib.patheffects import withStroke
 
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.files import write_csv
-from mtlbench.report.text import lines
+from mtlbench.report.text import METRICS, lines
 
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.0
 """Widths of a figure in a paper, in inches."""
@@ -29,6 +29,8 @@ PALETTE: tuple[str, ...] = tuple(
 )
 """The style file's colours, one an arm."""
 DASHES = ("-", "--", ":", "-.")
+MARKERS = "Ds^v"
+"""Diamonds first: one for each published source."""
 GREY = "#6b6b6b"
 HALO = withStroke(linewidth=1.5, foreground="white")
 """Keeps a text readable that lies on a line."""
@@ -109,10 +111,17 @@ def mark(axis: Axes, x: float, y: float, colour: str, *, bare: bool) -> None:
     axis.plot(x, y, "o", color=colour, mfc=face, markersize=4, clip_on=False)
 
 
-def mark_published(axis: Axes, x: float, y: float, label: str = "", *, comparable: bool) -> None:
-    """A published value: a grey diamond, hollow where it is not comparable."""
-    face = GREY if comparable else "white"
-    axis.plot(x, y, "D", mfc=face, mec=GREY, markersize=4, label=label or None)
+def mark_published(
+    axis: Axes, x: float, y: float, source: int, label: str, *, comparable: bool
+) -> None:
+    """A published value: grey, hollow where it is not comparable; a marker for each source."""
+    face, marker = GREY if comparable else "white", MARKERS[source % len(MARKERS)]
+    axis.plot(x, y, marker, color=GREY, mfc=face, markersize=4, label=label, linestyle="none")
+
+
+def metric_label(metric: str) -> str:
+    """An axis of a narrow panel: two lines for every metric, so that all stand at one height."""
+    return f"{METRICS[metric]}\n(%)"
 
 
 def widen(axis: Axes, which: Literal["x", "y"], least: float = -100) -> None:

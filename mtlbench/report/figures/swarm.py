@@ -12,6 +12,7 @@ from mtlbench.report.figures.style import (
     TWO_COLUMNS,
     Drawn,
     colours,
+    metric_label,
     rows_height,
     widen,
     wrapped,
@@ -54,9 +55,9 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axis, metric in zip(axes, metrics, strict=True):
         _panel(axis, study, data[data["metric"] == metric], [cell.name for cell in cells])
-        axis.set_xlabel(wrapped(f"{METRICS[metric]} (%)", 12))
+        axis.set_xlabel(metric_label(metric))
     axes[0].set_yticks(range(len(cells)), labels)
-    axes[0].set_ylim(len(cells) - 0.35, -0.5)
+    axes[0].set_ylim(max(axis.dataLim.ymax for axis in axes) + BELOW, -0.5)
     yield Drawn(
         "swarm",
         figure,

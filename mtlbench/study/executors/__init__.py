@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mtlbench.config import ResourcesConfig
-from mtlbench.study.executors.base import Ended, Executor
+from mtlbench.study.executors.base import Ended, Executor, Kind
 from mtlbench.study.executors.local import LocalExecutor
 
 Places = list[tuple[str, ...]]
@@ -37,4 +37,4 @@ def is_elsewhere(executor: str) -> bool:
     return executor == "slurm" or (executor == "ray" and "RAY_ADDRESS" in os.environ)
 
 
-__all__ = ["EXECUTORS", "Ended", "Executor", "Places", "is_elsewhere"]
+__all__ = ["EXECUTORS", "Ended", "Executor", "Kind", "Places", "is_elsewhere"]

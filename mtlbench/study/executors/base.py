@@ -1,23 +1,45 @@
 """The small interface between the driver and whatever computes its runs."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
+from mtlbench.errors import BusyError, DiskError
 from mtlbench.training.run import Task
+
+
+class Kind(StrEnum):
+    """Why a run is no longer being computed, where its folder does not say that it is done."""
+
+    DIED = "died"
+    """Counted: a run that keeps dying fails."""
+    ASKED = "asked"
+    """Somebody has asked it to end: not counted."""
+    BUSY = "busy"
+    """Another process computes it."""
+    DISK = "disk"
+    """The disk is full or cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
     """A run is no longer being computed; its folder says how it went.
 
-    `reason` is what to say where the folder does not: the worker was killed, the disk is full.
+    `kind` and `reason` say it where the folder does not: the worker was killed, the disk is full.
     """
 
     run: str
     reason: str | None
-    excused: bool = False
-    """Whether it was asked to end: not counted as the death of a run that keeps dying."""
+    kind: Kind = Kind.DIED
+
+    @classmethod
+    def by(cls, run: str, error: Exception) -> Self:
+        """What `training.run.execute` has raised."""
+        if isinstance(error, DiskError):
+            return cls(run, str(error), Kind.DISK)
+        kind = Kind.BUSY if isinstance(error, BusyError) else Kind.DIED
+        return cls(run, f"{type(error).__name__}: {error}", kind)
 
 
 class Executor(Protocol):

@@ -32,6 +32,7 @@ from submitit import JobEnvironment
 from submitit.helpers import DelayedSubmission
 
 from mtlbench.records import read_json, write_json
+from mtlbench.study.executors.base import Ended, Kind
 from mtlbench.training.checkpoint import Stopped, StopRequest
 from mtlbench.training.contact import HEARTBEAT
 from mtlbench.training.run import Task, execute
@@ -55,8 +56,8 @@ class Ticket:
     """Of the job's process, which leads a group of its own; None before it has begun."""
     reason: str | None = None
     """Why the job has ended without the run being done."""
-    asked: bool = False
-    """Whether it was asked to end."""
+    kind: Kind = Kind.DIED
+    """What ended it, where there is a reason."""
 
 
 def read_ticket(folder: Path) -> Ticket | None:
@@ -65,7 +66,8 @@ def read_ticket(folder: Path) -> Ticket | None:
         fields = read_json(folder / TICKET)
     except (FileNotFoundError, ValueError):
         return None
-    return Ticket(**fields | {"devices": tuple(fields["devices"])})
+    typed = {"devices": tuple(fields["devices"]), "kind": Kind(fields["kind"])}
+    return Ticket(**fields | typed)
 
 
 def write_ticket(folder: Path, ticket: Ticket) -> None:
@@ -178,10 +180,12 @@ class Job:
             if notice.requeue:
                 (folder / HEARTBEAT).unlink(missing_ok=True)  # it may be silent while it waits
                 return True
-            write_ticket(folder, replace(ticket, reason="its job was asked to end", asked=True))
+            reason = "its job was asked to end"
+            write_ticket(folder, replace(ticket, reason=reason, kind=Kind.ASKED))
         except Exception as error:
+            ended = Ended.by(folder.name, error)
             with contextlib.suppress(OSError):
-                write_ticket(folder, replace(ticket, reason=f"{type(error).__name__}: {error}"))
+                write_ticket(folder, replace(ticket, reason=ended.reason, kind=ended.kind))
             raise
         else:
             drop_ticket(folder)

@@ -18,7 +18,7 @@ from types import ModuleType
 
 from mtlbench.config import ResourcesConfig
 from mtlbench.processes import kill_group
-from mtlbench.study.executors.base import Ended
+from mtlbench.study.executors.base import Ended, Kind
 from mtlbench.study.worker import SIGN, begin
 from mtlbench.training.checkpoint import Stopped, StopRequest
 from mtlbench.training.contact import HEARTBEAT
@@ -112,19 +112,19 @@ class LocalExecutor:
     def _hear(self, worker: _Worker) -> Ended | None:
         """What a worker says: how its run went, or that it is about to begin; or that it died."""
         assert worker.folder is not None
-        excused = False
         try:
-            reason: str | None = worker.pipe.recv()
+            said: Ended | str = worker.pipe.recv()
         except (EOFError, OSError):
             worker.process.join()
-            reason = f"its worker ended with code {worker.process.exitcode}"
-            excused = worker.process.exitcode in _ASKED
-        if reason == SIGN:
+            code = worker.process.exitcode
+            kind = Kind.ASKED if code in _ASKED else Kind.DIED
+            said = Ended(worker.folder.name, f"its worker ended with code {code}", kind)
+        if isinstance(said, str):
+            assert said == SIGN
             _beat(worker.folder)
             return None
-        ended = Ended(worker.folder.name, reason, excused)
-        worker.folder, worker.fresh = None, reason is None
-        return ended
+        worker.folder, worker.fresh = None, said.reason is None
+        return said
 
 
 @contextlib.contextmanager
@@ -155,6 +155,6 @@ def _serve(pipe: Connection) -> None:
         except Stopped:
             return
         except Exception as error:
-            pipe.send(f"{type(error).__name__}: {error}")
+            pipe.send(Ended.by(task.folder.name, error))
         else:
-            pipe.send(None)
+            pipe.send(Ended(task.folder.name, None))

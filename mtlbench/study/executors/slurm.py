@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mtlbench.config import ResourcesConfig
 from mtlbench.errors import StudyError
-from mtlbench.study.executors.base import Ended
+from mtlbench.study.executors.base import Ended, Kind
 from mtlbench.study.executors.local import STOP_S
 from mtlbench.training.run import Task
 
@@ -139,17 +139,16 @@ class SlurmExecutor:
         if self._works_on(folder):
             return None
         ticket = read_ticket(folder)  # again: it may have ended since
-        reason: str | None
-        if ticket is None:
-            reason = None
-        else:
-            logs = self._logs / str(ticket.id)
-            reason = ticket.reason or f"its job {ticket.id} ended without a word: see {logs}"
         drop_ticket(folder)
         del self._followed[name]
-        asked = ticket is not None and ticket.asked and name not in self._killed
+        was_killed = name in self._killed
         self._killed.discard(name)
-        return Ended(name, reason, excused=asked)
+        if ticket is None:
+            return Ended(name, None)
+        logs = self._logs / str(ticket.id)
+        reason = ticket.reason or f"its job {ticket.id} ended without a word: see {logs}"
+        kind = Kind.DIED if was_killed and ticket.kind == Kind.ASKED else ticket.kind
+        return Ended(name, reason, kind)
 
     def _works_on(self, folder: Path) -> bool:
         """Whether the run has a job that waits or runs."""

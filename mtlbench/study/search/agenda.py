@@ -1,7 +1,7 @@
 """The agenda of a search study: the trials of every arm that has `search`.
 
 A trial's runs come one after another, for each of its seeds and folds; trials come side by side.
-What is asked next, see `arm_search`. `trials.csv` says of every trial, before its first run starts,
+What is asked next, see `arm.py`. `trials.csv` says of every trial, before its first run starts,
 what it tries; with the run folders it is all that the next start needs.
 """
 
@@ -18,10 +18,11 @@ from mtlbench.study.data import StudyData
 from mtlbench.study.design import Run
 from mtlbench.study.search.arm import ArmSearch
 from mtlbench.study.search.finalists import choose_finalists, pareto_front
+from mtlbench.study.search.importance import ImportanceRow
 from mtlbench.study.search.trial import Runs, Trial
 from mtlbench.study.status import read_trials
 from mtlbench.study.weights import drop_models, first_of
-from mtlbench.training.state import Row
+from mtlbench.training.state import EpochRow
 
 TRIALS = "trials.csv"
 PARETO = "pareto.csv"
@@ -84,7 +85,7 @@ class Search:
                             return f"{stage}{arm.arm.name} trial {trial.number}{_place(run)}"
         raise KeyError(name)
 
-    def epoch(self, name: str, row: Row) -> bool:
+    def epoch(self, name: str, row: EpochRow) -> bool:
         """See `Agenda`: True once no trial needs the run any more."""
         hearing = [(arm, trial) for arm, trial in self._running() if self._needs(trial, name)]
         pruned = [trial for arm, trial in hearing if arm.hear_epoch(trial, name, row)]
@@ -131,7 +132,7 @@ class Search:
             for arm in self._arms
         }
 
-    def importances(self) -> list[Row]:
+    def importances(self) -> list[ImportanceRow]:
         """Which searched key mattered in each arm, for each objective."""
         return [row for arm in self._arms for row in arm.importances()]
 

@@ -15,16 +15,16 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from mtlbench.config import Arm, StudyConfig
+from mtlbench.study import optuna_trials
 from mtlbench.study.cells import resolve
 from mtlbench.study.data import StudyData
 from mtlbench.study.design import chain
 from mtlbench.study.optuna_storage import open_study
-from mtlbench.study.search.importance import search_importances
+from mtlbench.study.search.importance import ImportanceRow, search_importances
 from mtlbench.study.search.pruners import BelowBothMedians, Curve, Judge, OptunaJudge, Values
 from mtlbench.study.search.samplers import STATEFUL, as_optuna, draw, sampler_of
 from mtlbench.study.search.space import Params, plain, read_params
 from mtlbench.study.search.trial import Runs, Trial
-from mtlbench.training.state import Row
 
 STATES = {
     "complete": TrialState.COMPLETE,
@@ -44,8 +44,8 @@ class ArmSearch:
         self._name = f"{study.name}/{arm.name}"
         self._is_single = len(study.search.objectives) == 1
         self.trials: list[Trial] = []
-        self._ids: list[int] = []
-        """Each trial's key in Optuna's storage."""
+        self._keys: list[int] = []
+        """Of each trial in Optuna's storage."""
         self._told = 0
 
     def restore(self, row: Mapping[str, str]) -> Trial:
@@ -69,7 +69,7 @@ class ArmSearch:
         directions: Any = ["maximize"] * len(self._search.objectives)
         self._optuna = open_study(url, self._name, directions, self._fits, folder)
         known = self._optuna.get_trials(deepcopy=False)
-        self._ids = [frozen._trial_id for frozen in known]
+        self._keys = [optuna_trials.key_of(frozen) for frozen in known]
         self._told = sum(frozen.state.is_finished() for frozen in known)
         for trial in self.trials[len(known) :]:
             self._tell_up_to(trial.number - self._search.parallel)
@@ -142,7 +142,7 @@ class ArmSearch:
             "runs": " ".join(trial.runs),
         }
 
-    def importances(self) -> list[Row]:
+    def importances(self) -> list[ImportanceRow]:
         """Which searched key mattered, for each objective."""
         return search_importances(self._optuna, self._search.objectives, self.arm.name)
 
@@ -158,7 +158,7 @@ class ArmSearch:
 
     def _ask(self, again: Trial | None = None) -> Trial:
         """Ask for the next trial, or have Optuna take one that it has lost."""
-        number = len(self._ids)
+        number = len(self._keys)
         self._optuna.sampler = sampler_of(self._search, self.arm, number)
         if again is not None:
             self._optuna.enqueue_trial(as_optuna(self.arm, again.params)[0])
@@ -170,7 +170,7 @@ class ArmSearch:
         drawn.set_user_attr("arm", self.arm.name)
         drawn.set_user_attr("trial", number)
         drawn.set_user_attr("runs", _folders(trial))
-        self._ids.append(drawn._trial_id)
+        self._keys.append(optuna_trials.key_of(drawn))
         return trial
 
     def _tell_up_to(self, number: int) -> bool:
@@ -251,15 +251,15 @@ class ArmSearch:
         if step in trial.heard or len(known) < len(values):
             return False
         trial.heard.add(step)
-        storage, key = self._optuna._storage, self._ids[trial.number]
+        key = self._keys[trial.number]
         if self._is_single:
-            storage.set_trial_intermediate_value(key, step, known[0])
+            optuna_trials.report(self._optuna, key, step, known[0])
         if self._search.pruner == "none":
             return False
         trial.judge = trial.judge or self._judge(trial)
         verdict = trial.judge.report(step, known)
         for note, value in trial.judge.notes().items():
-            storage.set_trial_system_attr(key, note, value)
+            optuna_trials.note(self._optuna, key, note, value)
         per_run = 1 if self._search.pruner == "wilcoxon" else trial.chains[-1][-1].epochs
         return verdict and step < len(trial.chains) * per_run
 

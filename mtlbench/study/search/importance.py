@@ -5,16 +5,18 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from mtlbench.training.state import Row
-
+ImportanceRow = dict[str, str | int | float | None]
+"""A row of `results/<study>/importances.csv`."""
 COLUMNS = ("metric", "arm", "factor", "importance", "method", "n")
-"""Of `results/<study>/importances.csv`, which the report reads."""
+"""Of that file, which the report reads."""
 METHOD = "fANOVA"
 MIN_TRIALS = 10
 """Below it a forest tells more of itself than of the trials."""
 
 
-def search_importances(study: optuna.Study, metrics: Sequence[str], arm: str) -> list[Row]:
+def search_importances(
+    study: optuna.Study, metrics: Sequence[str], arm: str
+) -> list[ImportanceRow]:
     """Give each key's share of the variance of each objective over the space that was searched.
 
     The share is of the key alone (its main effect), of a random forest's predictions (Hutter et
@@ -33,14 +35,14 @@ def search_importances(study: optuna.Study, metrics: Sequence[str], arm: str) ->
     keys = dict.fromkeys(key for trial in trials for key in trial.params)
     having = {key: [trial for trial in trials if key in trial.params] for key in keys}
     common = [key for key in keys if len(having[key]) == len(trials)]
-    rows: list[Row] = []
+    rows: list[ImportanceRow] = []
     for index, metric in enumerate(metrics):
         shares = _shares(study, trials, common, index)
         for key in keys:
             if key not in common:
                 found = _shares(study, having[key], [*common, key], index)
                 shares |= {key: found.get(key)}
-        of_metric: list[Row] = [
+        of_metric: list[ImportanceRow] = [
             dict(zip(COLUMNS, (metric, arm, key, share, METHOD, len(having[key])), strict=True))
             for key, share in shares.items()
         ]

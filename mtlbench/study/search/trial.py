@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtlbench.config import RunConfig
-from mtlbench.records import RunFolder
+from mtlbench.records import RunFolder, run_folder
 from mtlbench.study.design import Run
 from mtlbench.study.retry import given_up
 from mtlbench.study.search.pruners import Curve, Judge, Values
 from mtlbench.study.watch import read_history
 from mtlbench.study.weights import mend, weights_again
-from mtlbench.training.state import Row
+from mtlbench.training.state import EpochRow
 
 State = Literal["running", "complete", "pruned", "failed"]
 
@@ -83,7 +83,7 @@ class Runs:
 
     def folder(self, name: str) -> RunFolder:
         """The run's folder."""
-        return RunFolder(self._folder / "runs" / name)
+        return run_folder(self._folder, name)
 
     def state(self, name: str) -> str:
         """The run's state; whether it is given up stands in `failures`."""
@@ -123,7 +123,7 @@ class Runs:
         validation = self.folder(name).record()["validation"]
         return [validation[metric.removeprefix("val.")] for metric in metrics]
 
-    def history(self, name: str) -> list[Row]:
+    def history(self, name: str) -> list[EpochRow]:
         """The run's epochs; none where its history.csv is not there, or damaged."""
         try:
             return read_history(self.folder(name).path / "history.csv")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from mtlbench.records import canonical_json
-from mtlbench.training.state import Row
+from mtlbench.training.state import EpochRow
 
 Scalar = str | int | float | bool
 
@@ -20,7 +20,7 @@ class Tracker(Protocol):
     def begun(self, name: str, label: str, config: Mapping[str, Any]) -> None:
         """A run is handed out: its hash, what people call it, and its hashed configuration."""
 
-    def epoch(self, name: str, row: Row) -> None:
+    def epoch(self, name: str, row: EpochRow) -> None:
         """A run has finished an epoch: its row of `history.csv`."""
 
     def ended(self, name: str, record: Mapping[str, Any]) -> None:
@@ -46,7 +46,7 @@ def outcome(record: Mapping[str, Any]) -> dict[str, float]:
     )
 
 
-def step(row: Row) -> int:
+def step(row: EpochRow) -> int:
     """The optimisation steps of the run's own stage at the end of a row's epoch."""
     return int(row["step"] or 0)
 

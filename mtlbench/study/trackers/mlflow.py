@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlbench.study.trackers.base import flat, numbers, outcome, step
-from mtlbench.training.state import Row
+from mtlbench.training.state import EpochRow
 
 TAG = "mtlbench.run"
 """The run's hash: MLflow gives its runs ids of its own."""
@@ -52,7 +52,7 @@ class MlflowTracker:
         for i in range(0, len(params), MAX_PARAMS):
             self._client.log_batch(self._open[name], params=params[i : i + MAX_PARAMS])
 
-    def epoch(self, name: str, row: Row) -> None:
+    def epoch(self, name: str, row: EpochRow) -> None:
         """A metric per number, at the optimisation step."""
         self._log(name, numbers(row), step(row))
 

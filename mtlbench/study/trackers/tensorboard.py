@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlbench.study.trackers.base import Scalar, file_name, flat, numbers, outcome, step
-from mtlbench.training.state import Row
+from mtlbench.training.state import EpochRow
 
 
 class TensorboardTracker:
@@ -27,7 +27,7 @@ class TensorboardTracker:
             purge = 0 if place.exists() else None  # a resumed run's epochs all come again
             self._open[name] = self._writer(str(place), purge_step=purge), flat(config)
 
-    def epoch(self, name: str, row: Row) -> None:
+    def epoch(self, name: str, row: EpochRow) -> None:
         """A scalar per number, at the optimisation step; on disk when this returns."""
         writer, _ = self._open[name]
         for key, value in numbers(row).items():

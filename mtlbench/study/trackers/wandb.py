@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtlbench.study.trackers.base import numbers, outcome, step
-from mtlbench.training.state import Row
+from mtlbench.training.state import EpochRow
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -45,7 +45,7 @@ class WandbTracker:
             config=dict(config), resume="allow", reinit="create_new", settings=self._settings,
         )  # fmt: skip
 
-    def epoch(self, name: str, row: Row) -> None:
+    def epoch(self, name: str, row: EpochRow) -> None:
         """The row's numbers at the optimisation step; W&B leaves a step out that it has had."""
         self._open[name].log(numbers(row), step=step(row))
 

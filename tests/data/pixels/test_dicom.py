@@ -1,4 +1,3 @@
-import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -146,11 +145,8 @@ def test_a_frame_in_several_fragments(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def real() -> Path:
-    folder = os.environ.get("MTLBENCH_TEST_DATA")
-    if not folder:
-        pytest.skip("MTLBENCH_TEST_DATA does not name the folder of real data")
-    return Path(folder) / "dicom-mg"
+def real(real_data: Path) -> Path:
+    return real_data / "dicom-mg"
 
 
 def test_a_real_jpeg_2000_file_is_what_pydicom_makes_of_it(real: Path) -> None:

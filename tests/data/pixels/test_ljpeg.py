@@ -1,6 +1,5 @@
 """LJPEG against a slow coder and decoder written for this test, bit by bit, by PVRG's rule."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,12 +17,9 @@ SHAPES = [(1, 1), (1, 9), (9, 1), (7, 5), (40, 30)]
 
 
 @pytest.fixture(scope="module")
-def real_ljpeg() -> Path:
+def real_ljpeg(real_data: Path) -> Path:
     """A real scan, 4334 x 1874, cut off at 204,800 bytes."""
-    folder = os.environ.get("MTLBENCH_TEST_DATA")
-    if not folder:
-        pytest.skip("MTLBENCH_TEST_DATA does not name the folder of real data")
-    return Path(folder) / "ddsm" / "A_0002" / "A_0002_1.RIGHT_CC.LJPEG"
+    return real_data / "ddsm" / "A_0002" / "A_0002_1.RIGHT_CC.LJPEG"
 
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:

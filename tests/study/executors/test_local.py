@@ -9,6 +9,7 @@ import pytest
 
 from mtlbench.config import ResourcesConfig
 from mtlbench.records import RunFolder
+from mtlbench.study.executors import Kind
 from mtlbench.study.executors.local import LocalExecutor
 from mtlbench.study.watch import Watch
 
@@ -20,16 +21,18 @@ def executor(tmp_path):
     executor.close()
 
 
-@pytest.mark.parametrize(("number", "excused"), [(signal.SIGTERM, True), (signal.SIGKILL, False)])
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGTERM, Kind.ASKED), (signal.SIGKILL, Kind.DIED)]
+)
 def test_a_worker_that_is_asked_to_end_is_excused_and_its_run_goes_on(
-    runs, tools, executor, tmp_path, number, excused
+    runs, tools, executor, tmp_path, number, kind
 ):
     task = runs.task(tmp_path, epochs=tools.LONG)
     executor.submit(task)
     os.kill(tools.until_computing(task.folder), number)
     (ended,) = tools.until_ended(executor)
-    assert (ended.run, ended.excused) == (task.folder.name, excused)
-    assert (task.folder / "checkpoints.json").exists() == excused
+    assert (ended.run, ended.kind) == (task.folder.name, kind)
+    assert (task.folder / "checkpoints.json").exists() == (kind == Kind.ASKED)
     assert RunFolder(task.folder).state() == "interrupted"
     executor.submit(runs.task(tmp_path, 1))
     assert tools.until_ended(executor)[0].reason is None
@@ -59,14 +62,16 @@ def _of(pid, name):
 def test_a_worker_that_hangs_while_it_imports_is_silent_and_replaced(runs, tools, tmp_path):
     task = runs.task(tmp_path)
     executor, watch = LocalExecutor([("cpu",)], ResourcesConfig(), tmp_path), Watch(task.folder)
+
+    def silent():
+        assert executor.wait(0.1) == []
+        return watch.silent_s() > 3
+
     try:
         watch.begin()
         executor.submit(task)
         stopped = stop_while_importing(tools, os.getpid())
-        until = time.monotonic() + 20
-        while watch.silent_s() < 3:
-            assert time.monotonic() < until
-            assert executor.wait(0.1) == []
+        tools.wait_for(silent)
         executor.kill(task.folder.name)
         assert tools.until_ended(executor)[0].reason == "its worker ended with code -9"
         assert not tools.alive({stopped})
@@ -95,7 +100,7 @@ def test_a_worker_that_imports_ends_with_its_driver(runs, tools, tmp_path, start
     driver = start_driver("local", tmp_path, runs.task(tmp_path))
     stopped = stop_while_importing(tools, driver.pid)
     driver.kill()
-    tools.wait_for(lambda: not tools.alive({stopped}), 5)
+    tools.wait_for(lambda: not tools.alive({stopped}))
 
 
 def test_a_worker_does_not_import_the_main_module(tools, tmp_path):

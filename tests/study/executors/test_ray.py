@@ -22,9 +22,6 @@ from mtlbench.study.executors import ray as ray_module
 from mtlbench.study.executors.ray import PREFIX
 from mtlbench.study.executors.temporary import guarded_folder
 
-GONE_S = 5.0
-"""Within which nothing is left of a driver that was killed."""
-
 
 def folders(pids):
     """The temporary folders that these processes have been told of."""
@@ -61,8 +58,8 @@ def test_nothing_is_left_of_a_killed_driver_and_the_next_goes_on(
     (temporary,) = folders(there)
     assert temporary.stat().st_mode & 0o077 == 0
     driver.kill()
-    tools.wait_for(lambda: not tools.alive(there), GONE_S)
-    tools.wait_for(lambda: not temporary.exists(), GONE_S)
+    tools.wait_for(lambda: not tools.alive(there))
+    tools.wait_for(lambda: not temporary.exists())
     executor = request.getfixturevalue("executor")
     executor.submit(runs.task(tmp_path))
     assert tools.until_ended(executor)[0].reason is None
@@ -127,7 +124,7 @@ def test_a_worker_or_actor_that_dies_is_replaced(runs, tools, executor, tmp_path
     os.kill(worker if whom == "worker" else actor, signal.SIGKILL)
     (ended,) = tools.until_ended(executor)
     assert ("code -9" if whom == "worker" else "actor") in ended.reason
-    tools.wait_for(lambda: not tools.alive({worker}), GONE_S)
+    tools.wait_for(lambda: not tools.alive({worker}))
     executor.submit(runs.task(tmp_path))
     assert tools.until_ended(executor)[0].reason is None
 
@@ -143,7 +140,7 @@ def test_what_hangs_is_killed_with_its_children(runs, tools, executor, tmp_path,
         os.kill(pid, signal.SIGSTOP)
     executor.kill(task.folder.name)
     assert tools.until_ended(executor)[0].reason
-    tools.wait_for(lambda: not tools.alive(stopped), 15)  # Ray gives an actor five seconds
+    tools.wait_for(lambda: not tools.alive(stopped))
 
 
 def test_a_driver_ends_its_actors_on_a_cluster_that_it_has_not_started(
@@ -169,7 +166,7 @@ def test_a_driver_ends_its_actors_on_a_cluster_that_it_has_not_started(
         actor = tools.parent(worker)
         assert not tools.descendants(driver.pid)
         driver.kill()
-        tools.wait_for(lambda: not tools.alive({worker, actor}), GONE_S)
+        tools.wait_for(lambda: not tools.alive({worker, actor}))
         start_driver("ray", tmp_path, runs.task(tmp_path), **address)
         tools.wait_for(lambda: RunFolder(task.folder).state() == "complete")
     finally:

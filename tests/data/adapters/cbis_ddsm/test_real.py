@@ -1,6 +1,5 @@
 """The real case descriptions of CBIS-DDSM and a real crop; pandas is the independent reader."""
 
-import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -16,11 +15,8 @@ CONFIG = DataConfig()
 
 
 @pytest.fixture(scope="module")
-def real() -> Path:
-    folder = os.environ.get("MTLBENCH_TEST_DATA")
-    if not folder:
-        pytest.skip("MTLBENCH_TEST_DATA does not name the folder of real data")
-    return Path(folder) / "cbis-ddsm"
+def real(real_data: Path) -> Path:
+    return real_data / "cbis-ddsm"
 
 
 @pytest.fixture(scope="module")

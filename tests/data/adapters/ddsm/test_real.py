@@ -1,7 +1,6 @@
 """The adapter `ddsm` against real files, and against what others parsed of all headers."""
 
 import csv
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,12 +18,9 @@ from mtlbench.data.outlines import Chain
 
 
 @pytest.fixture(scope="module")
-def real() -> Path:
+def real(real_data: Path) -> Path:
     """Real .ics files, an overlay, and what others made of all .ics and overlay headers."""
-    folder = os.environ.get("MTLBENCH_TEST_DATA")
-    if not folder:
-        pytest.skip("MTLBENCH_TEST_DATA does not name the folder of real data")
-    return Path(folder) / "ddsm"
+    return real_data / "ddsm"
 
 
 def walked(path: Path) -> tuple[list[tuple[int, int]], NDArray[np.bool_]]:

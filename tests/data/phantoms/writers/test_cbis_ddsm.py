@@ -4,7 +4,6 @@ DICOM masks come back to the pixel; a JPEG's within one pixel of its border, as 
 """
 
 import csv
-import os
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +25,8 @@ KINDS = {"Mass": "mass", "Calc": "calcification"}
 
 
 @pytest.fixture
-def real_csvs() -> Path:
-    folder = os.environ.get("MTLBENCH_TEST_DATA")
-    if not folder:
-        pytest.skip("MTLBENCH_TEST_DATA does not name the folder of real data")
-    return Path(folder) / "cbis-ddsm" / "csv"
+def real_csvs(real_data: Path) -> Path:
+    return real_data / "cbis-ddsm" / "csv"
 
 
 @pytest.fixture(scope="module")
