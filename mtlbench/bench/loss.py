@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mtlbench.bench.counters import peak_bytes, saved_bytes, stopwatch
-from mtlbench.bench.measure import Result, Row, noise_of, ratio
+from mtlbench.bench.measure import Result, Row, Work, against, largest_noise, ratio_row
 from mtlbench.config import CLASSES, IGNORED, LossConfig, ResourcesConfig
 from mtlbench.data.resident import Batch
 from mtlbench.training.losses import SegmentationLoss, pixel_weight, segmentation_loss
@@ -51,26 +51,29 @@ def run() -> Result:
     worst = max(gradient_error(one) for one in hard_examples(device))
     ours = partial(differentiate, tail(1), small)
     theirs = partial(differentiate, by_hand(small.batch), small)
-    return Result(
-        noise_of(naive, ROUNDS, by),
-        [
-            Row("tail_time", "forward and backward at 1152 x 832, one image",
-                ratio(exact, naive, ROUNDS, by), "ratio", 1.15),
-            Row("tail_time_small", "the same of 8 images of 288 x 208",
-                ratio(ours, theirs, ROUNDS, by), "ratio", None),
-            Row("tail_peak", "most memory held at a time", peak, "ratio", 0.15),
-            Row("tail_saved", "memory kept for the backward pass", saved, "ratio", 0.01),
-            Row("tail_gradient", "largest relative error of the gradient, against float64",
-                worst, "relative error", 1e-5),
-            *(Row(f"pooled{stride}_time", f"squares of {stride} pixels a side, time",
-                  ratio(work, naive, ROUNDS, by), "ratio", bar)
-              for (stride, work), bar in zip(pooled.items(), (0.15, 0.05), strict=True)),
-            *(Row(f"pooled{stride}_cosine", "cosine of the exact gradient and the pooled one's",
-                  cosine(stride, example(PAPER, 4, device, seed=1)), "cosine", 0.999, "higher")
-              for stride in pooled),
-        ],
-        {"device": device_name(device), "threads": torch.get_num_threads()},
-    )  # fmt: skip
+    beside = partial(_timed, by=by)
+    rows = [
+        beside("tail_time", "forward and backward at 1152 x 832, one image", 1.15, exact, naive),
+        beside("tail_time_small", "the same of 8 images of 288 x 208", None, ours, theirs),
+        Row("tail_peak", "most memory held at a time", peak, "ratio", 0.15, noise=0.0),
+        Row("tail_saved", "memory kept for the backward pass", saved, "ratio", 0.01, noise=0.0),
+        Row("tail_gradient", "largest relative error of the gradient, against float64",
+            worst, "relative error", 1e-5, noise=0.0),
+        *(beside(f"pooled{stride}_time", f"squares of {stride} pixels a side, time", bar, work,
+                 naive)
+          for (stride, work), bar in zip(pooled.items(), (0.15, 0.05), strict=True)),
+        *(Row(f"pooled{stride}_cosine", "cosine of the exact gradient and the pooled one's",
+              cosine(stride, example(PAPER, 4, device, seed=1)), "cosine", 0.999, "higher", 0.0)
+          for stride in pooled),
+    ]  # fmt: skip
+    facts = {"device": device_name(device), "threads": torch.get_num_threads()}
+    return Result(largest_noise(rows), rows, facts)
+
+
+def _timed(
+    row_id: str, what: str, bar: float | None, work: Work, base: Work, by: Callable[[Work], float]
+) -> Row:
+    return ratio_row(row_id, what, bar, partial(against, work, base, ROUNDS, by))
 
 
 def example(size: tuple[int, int], cases: int, device: torch.device, seed: int = 0) -> Example:

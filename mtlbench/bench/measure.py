@@ -30,13 +30,13 @@ class Row(NamedTuple):
     noise: float | None = None
     """Of the row's own kind of work, 0 for what is counted; None: that of the bench."""
 
-    def holds(self, noise: float) -> bool | None:
+    def holds(self, noise: float | None) -> bool | None:
         """Tell whether the bar is kept, to the row's noise or else the bench's `noise`.
 
-        None without a value or bar, or in noise.
+        None without a value, bar or noise, or where the noise is too large.
         """
         noise = noise if self.noise is None else self.noise
-        if self.value is None or self.bar is None or noise > MOST_NOISE:
+        if self.value is None or self.bar is None or noise is None or noise > MOST_NOISE:
             return None
         if self.better == "higher":
             return self.value >= self.bar * (1 - noise)
@@ -46,10 +46,10 @@ class Row(NamedTuple):
 class Result(NamedTuple):
     """A bench's rows, with the noise of its ratios (A against A, as a fraction).
 
-    Where rows have their own, it is the largest.
+    Where rows have their own, it is the largest; None: nothing was timed against itself.
     """
 
-    noise: float
+    noise: float | None
     rows: list[Row]
     facts: Mapping[str, object] = MappingProxyType({})
     """What the bench adds to the environment."""
@@ -114,6 +114,11 @@ def quotient(ours: Sequence[float], theirs: Sequence[float]) -> float:
 def noise_of(work: Work, rounds: int = ROUNDS, by: Callable[[Work], float] = seconds) -> float:
     """How far the ratio of a work to itself is from 1."""
     return abs(ratio(work, work, rounds, by) - 1)
+
+
+def largest_noise(rows: Sequence[Row]) -> float | None:
+    """Of the rows that have their own."""
+    return max((row.noise for row in rows if row.noise is not None), default=None)
 
 
 def attempt(name: str, work: Callable[[], T]) -> T | None:

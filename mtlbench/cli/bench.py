@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mtlbench.cli.data import parse_size
@@ -81,14 +82,26 @@ def _show(name: str, as_json: bool, *arguments: Any, **options: Any) -> None:
     if as_json:
         print(json.dumps({"environment": facts, "noise": result.noise, "rows": rows}, indent=2))
         return
-    table = Table("id", "what", "value", "bar", "holds")
+    _print(rows, result.noise, facts)
+
+
+def _print(rows: list[dict[str, Any]], noise: float | None, facts: dict[str, Any]) -> None:
+    table = Table("what", "value", "unit", "bar", "holds", "noise")
+    words = {True: "yes", False: "no", None: "-"}
     for row in rows:
-        words = {True: "yes", False: "no", None: "-"}
-        table.add_row(row["id"], row["what"], _number(row["value"]), _number(row["bar"]),
-                      words[row["holds"]])  # fmt: skip
-    console = Console()
+        value, bar, own = (_number(row[name]) for name in ("value", "bar", "noise"))
+        what = f"[bold]{row['id']}[/bold]\n{escape(row['what'])}"
+        table.add_row(what, value, row["unit"], bar, words[row["holds"]], own)
+    console = Console(highlight=False)
     console.print(table)
-    console.print(f"noise (A against A): {result.noise:.3f}; {facts['processor']}, {facts['date']}")
+    said = "not measured" if noise is None else _number(noise)
+    console.print(f"noise, the largest of a work against itself: {said}")
+    packages = facts.pop("packages")
+    facts |= {name: packages[name] for name in ("mtlbench", "torch")}
+    for name, fact in facts.items():
+        console.print(
+            f"{name}: {', '.join(fact) if isinstance(fact, list) else fact}", markup=False
+        )
 
 
 def _row(row: Any, noise: float) -> dict[str, Any]:
@@ -98,4 +111,4 @@ def _row(row: Any, noise: float) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None else f"{value:.4g}"

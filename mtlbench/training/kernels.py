@@ -31,7 +31,7 @@ def _cross_entropy(
     power = tl.exp(value - top[None, :])
     total = tl.sum(power, 0)
     true = tl.load(mask + case.to(tl.int64) * mask_stride + x, x < X, other=255)
-    hot = k[:, None] == true[None, :].to(tl.int32)
+    hot = inside & (k[:, None] == true[None, :].to(tl.int32))
     weight_k = tl.load(weight + case * K + k, k < K, other=0.0)
     weighted = tl.where(hot, weight_k[:, None], 0.0)
     own = tl.sum(weighted, 0)

@@ -12,7 +12,8 @@ SHARE = 0.05
 def epochs_apart(asked: str | int, epochs: int, train: int, val: int) -> int:
     """Epochs from one validation to the next, of a stage of so many, with so many cases.
 
-    `asked` is `optim.validate_every`: a number, or `auto`.
+    `asked` is `optim.validate_every`: a number, or `auto`. `train` counts the cases of one rank, of
+    which each evaluates all `val` cases.
     """
     if isinstance(asked, int):
         return asked

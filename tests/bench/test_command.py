@@ -54,9 +54,12 @@ def test_options_of_train_reach_it(asked):
 
 def test_the_table_says_what_is_not_measured(asked):
     lines = CliRunner().invoke(app, ["study"]).stdout.splitlines()
-    row = next(line for line in lines if "peer" in line)
-    assert row.split("│")[-3].strip(" ") == "2.000"
-    assert row.split("│")[-4].strip(" ") == "-"
+    cells = {row[0].strip(): row[1:] for row in (line.split("│")[1:-1] for line in lines) if row}
+    assert [cell.strip() for cell in cells["a"]] == ["1.04", "ratio", "1", "yes", "-"]
+    assert [cell.strip() for cell in cells["b"]] == ["-", "ratio", "2", "-", "0.01"]
+    assert {"a peer's", "kept"} <= set(cells)
+    assert "noise, the largest of a work against itself: 0.05" in lines
+    assert "threads: 3" in lines
 
 
 def test_an_unknown_bench_is_a_fault_of_usage(asked):

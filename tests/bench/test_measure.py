@@ -55,6 +55,7 @@ def test_a_ratio_has_the_noise_of_its_base():
         (1.0, 0.0, 0.5, "lower", True),  # what is counted is judged on a busy machine, too
         (1.0, 0.11, 0.0, "lower", None),
         (1.0, None, 0.11, "lower", None),
+        (1.0, None, None, "lower", None),  # nothing was timed against itself
     ],
 )
 def test_a_row_is_held_to_its_own_noise_where_it_has_one(value, own, bench, better, holds):

@@ -18,7 +18,7 @@ def example(shape):
     """Logits of a band, masks that begin above it, and weights, one of them 0."""
     random = np.random.default_rng(0)
     batch, rows, width = shape
-    mask = random.choice(np.array([0, 1, 2, 4, 255], np.uint8), (batch, rows + 3, width))
+    mask = random.choice(np.array([0, 1, 2, 4, K, K + 1, 255], np.uint8), (batch, rows + 3, width))
     weight = random.random((batch, K), dtype=np.float32)
     weight[0, 2] = 0
     return {
@@ -58,8 +58,8 @@ def test_loss_and_gradient_are_torchs_in_double_precision(case):
     given, found = case
     logit_BKRW = given["logit"].double().requires_grad_()
     expected = sum(
-        F.cross_entropy(logit[None], mask[None].long(), weight.double(), ignore_index=255,
-                        reduction="sum")
+        F.cross_entropy(logit[None], torch.where(mask < K, mask, 255)[None].long(), weight.double(),
+                        ignore_index=255, reduction="sum")
         for logit, mask, weight in zip(logit_BKRW, given["mask"], given["weight"], strict=True)
     )  # fmt: skip
     (gradient,) = torch.autograd.grad(expected, logit_BKRW)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from mtlbench.bench.measure import Result, Row, attempt
+from mtlbench.bench.measure import Result, Row, attempt, largest_noise
 from mtlbench.bench.train.compiling import compile_rows
 from mtlbench.bench.train.evaluation import evaluation_rows
 from mtlbench.bench.train.gather import gather_rows
@@ -81,9 +81,10 @@ def run(
     rows = _measured({name: part for name, part in parts.items() if name in wanted})
     if trace is not None or wanted & set(OF_A_NETWORK):
         rows += attempt("steps", partial(_real_rows, settings, wanted, trace)) or []
-    noise = max((row.noise for row in rows if row.noise is not None), default=0.0)
     facts = {"device": first.device_name, "threads": torch.get_num_threads()}
-    return Result(noise, rows, facts | {"settings": [str(setting) for setting in settings]})
+    return Result(
+        largest_noise(rows), rows, facts | {"settings": [str(setting) for setting in settings]}
+    )
 
 
 def _settings(

@@ -9,7 +9,7 @@ import tempfile
 import torch
 
 from mtlbench.bench.counters import clock
-from mtlbench.bench.measure import Row, attempt
+from mtlbench.bench.measure import Ratio, Row, attempt
 from mtlbench.bench.train.setting import Setting
 from mtlbench.training.compiling import compiled
 
@@ -20,18 +20,20 @@ print(first_step({device!r}, {backbone!r}, {output_stride}, {size}, {batch_size}
 
 
 def compile_rows(setting: Setting) -> list[Row]:
-    """Two fresh processes, one after the other, with one folder for compiled code.
+    """Three fresh processes, one after the other, with one folder for compiled code.
 
-    On a CPU the network is the small one: a ResNet-18 takes minutes there.
+    The third does what the second did: their difference is the noise. On a CPU the network is the
+    small one: a ResNet-18 takes minutes there.
     """
     if not setting.on_gpu:
         setting = dataclasses.replace(setting, backbone="small")
-    cold, warm = attempt("compile_again", lambda: _twice(setting)) or (None, None)
-    again = warm / cold if cold and warm else None
+    seconds = attempt("compile_again", lambda: _thrice(setting))
+    cold, warm, again = seconds or (None, None, None)
+    part, noise = Ratio(warm / cold, abs(again / warm - 1)) if seconds else (None, None)
     what = f"first forward and backward pass of {setting}, compiled"
     return [
-        Row("compile_again", f"{what}: in the second process against the first", again,
-            "ratio", 0.15),
+        Row("compile_again", f"{what}: in the second process against the first", part,
+            "ratio", 0.15, noise=noise),
         Row("compile_cold", f"{what}, nothing cached", cold, "s", None),
         Row("compile_warm", f"{what}, from the cache", warm, "s", None),
     ]  # fmt: skip
@@ -49,13 +51,13 @@ def first_step(
     return read() - began
 
 
-def _twice(setting: Setting) -> tuple[float, float]:
+def _thrice(setting: Setting) -> tuple[float, float, float]:
     named = dataclasses.asdict(setting) | {"device": str(setting.device)}
     command = [sys.executable, "-c", _CODE.format(**named)]
     with tempfile.TemporaryDirectory() as folder:
         env = os.environ | {"TORCHINDUCTOR_CACHE_DIR": folder}
-        cold, warm = (_seconds(command, env) for _ in range(2))
-    return cold, warm
+        cold, warm, again = (_seconds(command, env) for _ in range(3))
+    return cold, warm, again
 
 
 def _seconds(command: list[str], env: dict[str, str]) -> float:

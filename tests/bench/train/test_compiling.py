@@ -11,13 +11,16 @@ def test_both_processes_share_one_cache(monkeypatch, setting):
         caches.append(env["TORCHINDUCTOR_CACHE_DIR"])
         assert "first_step('cpu', 'small', 8, (48, 36), 2)" in command[-1]
         return subprocess.CompletedProcess(
-            command, 0, stdout=f"a warning\n{(8.0, 2.0)[len(caches) - 1]}\n"
+            command, 0, stdout=f"a warning\n{(8.0, 2.0, 2.5)[len(caches) - 1]}\n"
         )
 
     monkeypatch.setattr(compiling.subprocess, "run", process)
-    rows = {row.id: row.value for row in compile_rows(setting)}
-    assert rows == {"compile_again": 0.25, "compile_cold": 8.0, "compile_warm": 2.0}
-    assert caches[0] == caches[1]
+    rows = compile_rows(setting)
+    assert {row.id: row.value for row in rows} == {
+        "compile_again": 0.25, "compile_cold": 8.0, "compile_warm": 2.0
+    }  # fmt: skip
+    assert rows[0].noise == 0.25
+    assert caches == [caches[0]] * 3
 
 
 def test_without_a_compiler_the_rows_are_empty(monkeypatch, setting, capsys):
