@@ -87,11 +87,11 @@ def _show(name: str, as_json: bool, *arguments: Any, **options: Any) -> None:
 
 def _print(rows: list[dict[str, Any]], noise: float | None, facts: dict[str, Any]) -> None:
     table = Table("what", "value", "unit", "bar", "holds", "noise")
-    words = {True: "yes", False: "no", None: "-"}
+    judged = {True: "yes", False: "no", None: "-"}
     for row in rows:
         value, bar, own = (_number(row[name]) for name in ("value", "bar", "noise"))
         what = f"[bold]{row['id']}[/bold]\n{escape(row['what'])}"
-        table.add_row(what, value, row["unit"], bar, words[row["holds"]], own)
+        table.add_row(what, value, row["unit"], bar, judged[row["holds"]], own)
     console = Console(highlight=False)
     console.print(table)
     said = "not measured" if noise is None else _number(noise)
@@ -99,12 +99,11 @@ def _print(rows: list[dict[str, Any]], noise: float | None, facts: dict[str, Any
     packages = facts.pop("packages")
     facts |= {name: packages[name] for name in ("mtlbench", "torch")}
     for name, fact in facts.items():
-        console.print(
-            f"{name}: {', '.join(fact) if isinstance(fact, list) else fact}", markup=False
-        )
+        words = ", ".join(fact) if isinstance(fact, list) else fact
+        console.print(f"{name}: {words}", markup=False)
 
 
-def _row(row: Any, noise: float) -> dict[str, Any]:
+def _row(row: Any, noise: float | None) -> dict[str, Any]:
     fields: dict[str, Any] = row._asdict()
     fields.pop("better")
     return fields | {"holds": row.holds(noise)}

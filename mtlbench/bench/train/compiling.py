@@ -9,7 +9,7 @@ import tempfile
 import torch
 
 from mtlbench.bench.counters import clock
-from mtlbench.bench.measure import Ratio, Row, attempt
+from mtlbench.bench.measure import Row, attempt
 from mtlbench.bench.train.setting import Setting
 from mtlbench.training.compiling import compiled
 
@@ -27,9 +27,10 @@ def compile_rows(setting: Setting) -> list[Row]:
     """
     if not setting.on_gpu:
         setting = dataclasses.replace(setting, backbone="small")
-    seconds = attempt("compile_again", lambda: _thrice(setting))
-    cold, warm, again = seconds or (None, None, None)
-    part, noise = Ratio(warm / cold, abs(again / warm - 1)) if seconds else (None, None)
+    cold, warm, again = attempt("compile_again", lambda: _thrice(setting)) or (None, None, None)
+    part, noise = None, None
+    if cold and warm and again:
+        part, noise = warm / cold, abs(again / warm - 1)
     what = f"first forward and backward pass of {setting}, compiled"
     return [
         Row("compile_again", f"{what}: in the second process against the first", part,
