@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import shutil
+import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
@@ -26,6 +26,7 @@ COMPILE_S = 25.0
 """
 
 FOLDER = "TORCHINDUCTOR_CACHE_DIR"
+KERNELS = "mtlbench.training.kernels"
 
 
 class Choice(NamedTuple):
@@ -62,8 +63,8 @@ def choose_mode(
         return Choice("off", "a CPU gains nothing by it")
     if ranks > 1:
         return Choice("off", "the ranks meet in every normalisation, so little can be fused")
-    if not has_compiler():
-        return Choice("off", "triton and a C compiler are not both there")
+    if not can_compile(device):
+        return Choice("off", "triton and what it compiles with are not all there")
     seconds = parts * part_s()
     saved_s = SAVED * seconds * steps
     why = (
@@ -128,14 +129,25 @@ def use_folder(folder: Path) -> None:
     os.environ[FOLDER] = str(folder)
 
 
-def has_compiler() -> bool:
-    """Whether torch finds what it compiles with for a GPU."""
-    return find_spec("triton") is not None and any(map(shutil.which, ("cc", "gcc", "clang")))
+@cache
+def can_compile(device: torch.device) -> bool:
+    """Whether code for this GPU can be compiled here: a small kernel is, once.
+
+    Triton needs a C compiler and Python's headers, too. Warns where they are not all there.
+    """
+    if device.type != "cuda" or find_spec("triton") is None:
+        return False
+    try:
+        one_111 = torch.zeros((1, 1, 1), dtype=torch.uint8, device=device)
+        import_module(KERNELS).joint_counts(one_111, one_111, 1)
+    except Exception as error:  # whatever a compiler's absence raises
+        why = f"{type(error).__name__}: {error}"
+        warnings.warn(f"nothing can be compiled for {device}, which is slower: {why}", stacklevel=2)
+        return False
+    return True
 
 
 @cache
 def kernels_of(device: torch.device) -> ModuleType | None:
-    """`training/kernels.py` where the device takes it: CUDA, with what compiles it."""
-    if device.type != "cuda" or not has_compiler():
-        return None
-    return import_module("mtlbench.training.kernels")
+    """`training/kernels.py` where they can be compiled, on CUDA; else torch's operations serve."""
+    return import_module(KERNELS) if can_compile(device) else None

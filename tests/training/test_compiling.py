@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,8 +14,10 @@ from mtlbench.training import compiling
 from mtlbench.training.compiling import (
     COMPILE_S,
     SAVED,
+    can_compile,
     choose_mode,
     code_folder,
+    kernels_of,
     measured_once,
     use_folder,
 )
@@ -46,7 +49,7 @@ def test_auto_is_off_where_nothing_is_gained(device, ranks):
 
 @pytest.fixture
 def compiler(monkeypatch):
-    monkeypatch.setattr(compiling, "has_compiler", lambda: True)
+    monkeypatch.setattr(compiling, "can_compile", lambda device: True)
 
 
 @pytest.mark.parametrize("ms", [100, 14])
@@ -83,10 +86,27 @@ def test_runs_of_the_same_network_and_sizes_share_their_code():
 
 
 def test_auto_is_off_without_a_compiler(monkeypatch):
-    monkeypatch.setattr(compiling, "has_compiler", lambda: False)
+    monkeypatch.setattr(compiling, "can_compile", lambda device: False)
     mode, why = choose_mode("auto", CUDA, 1, 10**9, 1, unmeasured)
     assert mode == "off"
     assert "triton" in why
+
+
+def test_a_kernel_that_cannot_be_compiled_leaves_torchs_operations(monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("Python.h: no such file")
+
+    kernels = SimpleNamespace(joint_counts=fail)
+    monkeypatch.setattr(compiling, "find_spec", lambda name: "found")
+    monkeypatch.setattr(compiling, "import_module", lambda name: kernels)
+    monkeypatch.setattr(torch, "zeros", lambda shape, **options: None)
+    unknown = torch.device("cuda", 63)  # answers are kept
+    with pytest.warns(UserWarning, match=r"cuda:63.*RuntimeError: Python\.h"):
+        assert not can_compile(unknown)
+    assert kernels_of(unknown) is None
+    kernels.joint_counts = lambda *arguments: None
+    assert kernels_of(torch.device("cuda", 62)) is kernels
+    assert kernels_of(CPU) is None
 
 
 def test_the_first_measurement_holds_for_all_that_ask_later(tmp_path):

@@ -21,7 +21,7 @@ from mtlbench.data.prepared import Prepared
 from mtlbench.data.resident import Batch, Cases, Cohort
 from mtlbench.models.network import JointNet
 from mtlbench.records import RunFolder
-from mtlbench.training.compiling import has_compiler
+from mtlbench.training.compiling import can_compile
 from mtlbench.training.evaluate import evaluate
 from mtlbench.training.loop import train
 from mtlbench.training.outputs import write_outputs
@@ -83,9 +83,8 @@ def validation_share(setting: Setting, cohort: Watched, model: JointNet) -> floa
         validated_s.append(ended_s[-1] - cohort.asked_s if validated else 0.0)
 
     stage = Stage("joint", 0.5, 0.5, epochs=EPOCHS, steps=None)
-    tasks, optim, mode = setting.tasks(), setting.optim(), "off"
-    if setting.on_gpu and has_compiler():
-        mode = "reduce-overhead"
+    tasks, optim = setting.tasks(), setting.optim()
+    mode = "reduce-overhead" if can_compile(setting.device) else "off"
     train(model, cohort, stage, tasks, optim, AugmentConfig(), 0, on_epoch, mode=mode)
     return sum(validated_s[1:]) / (ended_s[-1] - ended_s[0])
 

@@ -22,7 +22,7 @@ from mtlbench.bench.train.setting import Metered, Setting
 from mtlbench.bench.train.speed import image_s
 from mtlbench.config import IGNORED, AugmentConfig
 from mtlbench.data.prepared import Prepared
-from mtlbench.training.compiling import has_compiler
+from mtlbench.training.compiling import can_compile
 
 BAR = 2.0
 Item = tuple[Tensor, Tensor, Tensor]
@@ -73,7 +73,7 @@ def _affine(draw_6: Array, height: int, width: int) -> Array:
 def pipeline_rows(setting: Setting, prepared: Prepared, cohort: Metered) -> list[Row]:
     """How many times as fast `train` is with the cohort, compiled where a long run would be."""
     workers = (os.cpu_count() or 1) if setting.on_gpu else 2
-    mode = "reduce-overhead" if setting.on_gpu and has_compiler() else "off"
+    mode = "reduce-overhead" if can_compile(setting.device) else "off"
     what = (
         f"images a second of train() (compile: {mode}), against Lightning with {workers} workers "
         "over PNG files"
