@@ -31,7 +31,7 @@ Numbers = NDArray[np.int32]
 
 
 class Prediction(NamedTuple):
-    """Of an image's pixels: the most likely class, and the probability that it is healthy."""
+    """Of an image's pixels: the most likely class; where that is a lesion, P(healthy)."""
 
     class_HW: NDArray[np.uint8]
     healthy_HW: NDArray[np.float32]
@@ -70,8 +70,7 @@ def match(truth_HW: NDArray[np.uint8], prediction: Prediction | None) -> tuple[R
     ]
     if prediction is None:
         return [], lesions
-    candidate_HW, class_C, score_C = _candidates(prediction)
-    area_C = _areas(candidate_HW, len(class_C))
+    candidate_HW, area_C, class_C, score_C = _candidates(prediction)
     hit_CL = _iou(candidate_HW[box], lesion_HW, area_C, area_L) >= HIT_IOU
     for lesion, hit_C in zip(lesions, hit_CL.T, strict=True):
         lesion["hit"] = int(hit_C.any())
@@ -85,10 +84,12 @@ def match(truth_HW: NDArray[np.uint8], prediction: Prediction | None) -> tuple[R
 
 def _box(lesion_HW: NDArray[np.bool_]) -> tuple[slice, slice]:
     """The rectangle that holds all lesions, which are small: the rest need not be looked at."""
-    rows, columns = (np.flatnonzero(lesion_HW.any(axis=axis)) for axis in (1, 0))
+    rows = np.flatnonzero(lesion_HW.any(axis=1))
     if not len(rows):
         return slice(0), slice(0)
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    band = slice(rows[0], rows[-1] + 1)
+    columns = np.flatnonzero(lesion_HW[band].any(axis=0))
+    return band, slice(columns[0], columns[-1] + 1)
 
 
 def _areas(number_HW: Numbers, count: int) -> NDArray[np.int64]:
@@ -97,12 +98,14 @@ def _areas(number_HW: Numbers, count: int) -> NDArray[np.int64]:
 
 
 def _prediction(segmentation: Segmentation, i: int) -> Prediction:
-    """Of the i-th image of a batch; probabilities of one image at most are held."""
-    class_HW = segmentation.class_BHW[i]
-    height, width = class_HW.shape
-    bands = upsampled(segmentation.logit_BKhw[i : i + 1], (height, width))
-    healthy_HW = torch.cat([logit_1KRW.softmax(dim=1)[0, 0] for _, logit_1KRW in bands])
-    return Prediction(class_HW.cpu().numpy(), healthy_HW.cpu().numpy())
+    """Of the i-th image of a batch; probabilities are made for bands with a lesion alone."""
+    class_HW = segmentation.class_BHW[i].cpu().numpy()
+    healthy_HW = np.ones(class_HW.shape, dtype=np.float32)
+    if class_HW.any():
+        for rows, logit_1KRW in upsampled(segmentation.logit_BKhw[i : i + 1], class_HW.shape):
+            if class_HW[rows].any():
+                healthy_HW[rows] = logit_1KRW.softmax(dim=1)[0, 0].cpu().numpy()
+    return Prediction(class_HW, healthy_HW)
 
 
 def _lesions(truth_HW: NDArray[np.uint8]) -> tuple[Numbers, list[int]]:
@@ -117,16 +120,22 @@ def _lesions(truth_HW: NDArray[np.uint8]) -> tuple[Numbers, list[int]]:
     return lesion_HW, class_L
 
 
-def _candidates(prediction: Prediction) -> tuple[Numbers, list[int], list[float]]:
-    """With the class that is predicted for most of its pixels, and the score, of each."""
-    candidate_HW, count = _components(prediction.class_HW > 0)
-    inside_HW = candidate_HW > 0
-    index_M = candidate_HW[inside_HW] - 1
-    pixels_CK = np.bincount(index_M * K + prediction.class_HW[inside_HW], minlength=count * K)
+def _candidates(
+    prediction: Prediction,
+) -> tuple[Numbers, NDArray[np.int64], list[int], list[float]]:
+    """With the area, the class that is predicted for most of its pixels, and the score, of each."""
+    candidate_HW = np.zeros(prediction.class_HW.shape, dtype=np.int32)
+    box = _box(prediction.class_HW > 0)
+    class_HW, healthy_HW = prediction.class_HW[box], prediction.healthy_HW[box]
+    candidate_HW[box], count = _components(class_HW > 0)
+    inside_HW = class_HW > 0
+    index_M = candidate_HW[box][inside_HW] - 1
+    pixels_CK = np.bincount(index_M * K + class_HW[inside_HW], minlength=count * K)
+    pixels_CK = pixels_CK.reshape(count, K)
     healthy_C = np.ones(count, dtype=np.float32)
-    np.minimum.at(healthy_C, index_M, prediction.healthy_HW[inside_HW])
+    np.minimum.at(healthy_C, index_M, healthy_HW[inside_HW])
     scores = [round(score, 6) for score in (1 - healthy_C).tolist()]
-    return candidate_HW, pixels_CK.reshape(count, K).argmax(axis=1).tolist(), scores
+    return candidate_HW, pixels_CK.sum(axis=1), pixels_CK.argmax(axis=1).tolist(), scores
 
 
 def _components(mask_HW: NDArray[np.bool_]) -> tuple[Numbers, int]:
