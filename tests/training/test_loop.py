@@ -13,8 +13,10 @@ from mtlbench.config import (
     RunConfig,
 )
 from mtlbench.models.network import build_model
+from mtlbench.training import loop
 from mtlbench.training.loop import HISTORY, VALIDATION, learning_rate, take_step, train
 from mtlbench.training.losses import LOSSES
+from mtlbench.training.ranks import Ranks
 from mtlbench.training.state import DivergedError
 from mtlbench.training.strategies import STRATEGIES, Stage
 from mtlbench.training.tasks import Tasks
@@ -170,3 +172,19 @@ def test_learning_rate_rises_then_falls_as_half_a_cosine():
     assert rates[10] == 1.0
     assert rates[55] == pytest.approx(0.5)
     assert rates[99] == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
+
+
+def test_how_often_is_validated_follows_from_the_cases_of_one_rank(cohort, monkeypatch):
+    """Each of three ranks trains on a third, and evaluates all."""
+    asked = []
+
+    def note(*counts):
+        asked.append(counts)
+        raise InterruptedError
+
+    monkeypatch.setattr(loop, "epochs_apart", note)
+    monkeypatch.setattr(Ranks, "count", 3)
+    with pytest.raises(InterruptedError):
+        train_strategy(cohort, "joint")
+    train, val = (len(cohort.split[name]) for name in ("train", "val"))
+    assert asked == [(1, 2, train // 3, val)]
