@@ -23,9 +23,16 @@ from mtlbench.errors import DataError
 
 MODEL = "model.safetensors"
 """A run's weights: a run that has lost nothing else stays complete (`study/weights.py`)."""
+CELLS = ("cell", "arm", "seed", "fold", "hash", "starts_from", "steps")
+"""Columns that every `cells.csv` has; between them are the varied keys."""
 State = str
 """`pending` (no record, or files are missing), `running`, `interrupted` (it said that it was
 running, but no process holds it), `complete`, `failed` or `pruned`."""
+
+
+def trial_cell(arm: str, trial: object) -> str:
+    """Name of the cell that a search found in a trial of the arm."""
+    return f"{arm} [trial {trial}]"
 
 
 def canonical_json(value: object) -> str:
@@ -143,7 +150,7 @@ class RunFolder:
         except (FileNotFoundError, ValueError):
             return {}
         readable = isinstance(record, dict) and (
-            record.get("state") != "complete" or isinstance(record.get("files"), dict)
+            record.get("state") != "complete" or _lists_files(record)
         )
         return record if readable else {}
 
@@ -209,6 +216,12 @@ class RunFolder:
         except FileNotFoundError:
             return False
         return False
+
+
+def _lists_files(record: Mapping[str, Any]) -> bool:
+    """Whether it does: a run that has written nothing cannot be complete."""
+    files = record.get("files")
+    return isinstance(files, dict) and len(files) > 0
 
 
 def run_folder(study: Path, name: str) -> RunFolder:

@@ -2,11 +2,12 @@
 
 import csv
 import os
+import signal
 import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,12 +23,16 @@ T = TypeVar("T")
 settings.register_profile("mtlbench", deadline=None)
 settings.load_profile("mtlbench")
 
-LONGEST = "test_chaos.py"
+LONGEST = (
+    "test_chaos.py", "test_ray.py", "test_slurm.py", "test_launch.py", "test_cli.py",
+    "test_builder.py", "test_figures.py", "test_arm.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest file: a core would do it alone at the end."""
-    items.sort(key=lambda item: item.path.name != LONGEST)
+    """Begin with the longest files: a core would do one that comes late alone at the end."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +47,23 @@ def wait_for() -> Callable[[Callable[[], T]], T]:
         return found
 
     return wait
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+    kept = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def handlers_kept() -> Callable[[], AbstractContextManager[None]]:
+    """Give a context for what sets handlers of signals in its process, which is ours."""
+    return _handlers_kept
 
 
 @pytest.fixture(scope="session")

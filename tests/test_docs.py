@@ -11,7 +11,7 @@ from mtlbench.analysis import METRICS, find_metric
 from mtlbench.analysis.rows import COMPARISON_COLUMNS, ESTIMATE_COLUMNS
 from mtlbench.data.convert import PLACEMENT_COLUMNS
 from mtlbench.data.index import CASE_COLUMNS, LESION_COLUMNS
-from mtlbench.report.runs import COLUMNS as CELL_COLUMNS
+from mtlbench.records import CELLS
 from mtlbench.training.findings import CANDIDATES, LESIONS
 from mtlbench.training.loop import HISTORY
 from mtlbench.training.outputs import PREDICTIONS
@@ -25,7 +25,7 @@ TABLES = {
     "`lesions.csv` and `candidates.csv` of a run": ("column of `lesions.csv`", LESIONS),
     "candidates": ("column of `candidates.csv`", CANDIDATES),
     "`cases.csv`": ("column", (*CASE_COLUMNS, *PLACEMENT_COLUMNS)),
-    "`cells.csv`": ("column", CELL_COLUMNS),
+    "`cells.csv`": ("column", CELLS),
     "`history.csv`": ("column", HISTORY),
     "estimates": ("column of `estimates.csv`", ESTIMATE_COLUMNS),
     "comparisons": ("column of `comparisons.csv`", COMPARISON_COLUMNS),
@@ -77,6 +77,12 @@ def test_the_keys_of_a_record_are_those_that_runs_write():
     assert all(f'"{key}": ' in sources for key in only_of_failures)
 
 
+def test_the_runs_of_the_examples_are_there():
+    names = set(re.findall(r"\b[0-9a-f]{16}\b", FILES))
+    assert names
+    assert all((QUICKSTART / "runs" / name / "predictions.csv").is_file() for name in names)
+
+
 def test_other_numbers_in_a_metric_are_metrics_too():
     for name in ("sens_at_spec95", "froc_at_1"):
         assert f"`{name}`" in FILES
@@ -93,6 +99,15 @@ def test_the_counts_of_the_example_are_those_of_its_masks():
     found = space["counts"](truth, prediction)
     said = [found[f"{kind}_{k}"] for kind in ("true", "pred", "both") for k in range(5)]
     assert said == [3, 0, 2, 0, 0, 3, 0, 2, 0, 0, 2, 0, 1, 0, 0]
+
+
+def test_the_readme_begins_with_the_two_commands_that_others_rely_on():
+    blocks = re.findall(r"```\n(.*?)\n```", (ROOT / "README.md").read_text(), re.S)
+    install = 'python -m pip install -e ".[dev]"'
+    assert blocks[:2] == [
+        f"{install} && mtlbench study run quickstart",
+        f"{install} && python -m nox",
+    ]
 
 
 def test_the_architecture_names_every_package_and_only_paths_that_exist():

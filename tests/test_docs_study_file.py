@@ -13,6 +13,7 @@ from mtlbench import config
 from mtlbench.config.search import Distribution
 from mtlbench.data.adapters import ADAPTERS
 from mtlbench.models.backbones import BACKBONES
+from mtlbench.study.cells import read_study_file
 from mtlbench.study.search.pruners import PRUNERS
 from mtlbench.study.search.samplers import SAMPLERS
 from mtlbench.training.losses import LOSSES
@@ -118,3 +119,11 @@ def test_a_row_has_the_values_and_the_default(section, key, field):
     else:
         expected = to_jsonable_python(field.default)
         assert tomllib.loads(f"x = {default.strip('`')}")["x"] == expected
+
+
+def test_the_example_is_a_study(tmp_path):
+    (example,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.S)
+    path = tmp_path / "example.toml"
+    path.write_text(example)
+    study, cells = read_study_file(path)
+    assert (study.name, len(cells)) == ("my_study", 1 + 3)

@@ -87,6 +87,13 @@ def test_a_folder_without_a_readable_record_counts_for_nothing(complete):
     assert complete.state() == "pending"
 
 
+@pytest.mark.parametrize("files", [{}, None, ["predictions.csv"]])
+def test_a_run_that_lists_no_files_is_not_complete(tmp_path, files):
+    folder = RunFolder(tmp_path)
+    folder.write_record({"state": "complete", "files": files})
+    assert folder.state() == "pending"
+
+
 def hold(path, ready, done):
     with RunFolder(path).lock():
         ready.set()

@@ -12,6 +12,7 @@ from typing import Any
 
 from scipy import special
 
+from mtlbench.analysis.frame import absent
 from mtlbench.analysis.protocol import mismatches
 from mtlbench.analysis.published import LAST, PublishedEntry, PublishedRow
 
@@ -60,7 +61,7 @@ def against(estimate: Row, row: PublishedRow) -> Against:
     """
     value, low, high = (estimate[key] for key in ("value", "low", "high"))
     difference = value - row.value
-    own = None if _absent(low) else _logit_error(value, low, high, estimate["level"])
+    own = None if absent(low) else _logit_error(value, low, high, estimate["level"])
     if own is None:
         return Against(difference, None, None, None, DESCRIPTIVE, "our own value has no interval")
     theirs = _offer(row)
@@ -94,7 +95,7 @@ def against_entry(
             `not_comparable`, those of them that a side does not state are `not_stated`.
     """
     rows = []
-    valued = {_key(one): one for one in estimates if not _absent(one["value"])}
+    valued = {_key(one): one for one in estimates if not absent(one["value"])}
     for (arm, metric, stage), estimate in valued.items():
         for row in entry.rows:
             same = (arm, metric, row.stage)
@@ -186,7 +187,3 @@ def _welch_df(parts: Iterable[tuple[float, float]]) -> float:
 
 def _normal_quantile(level: float) -> float:
     return float(special.ndtri((1 + level) / 2))
-
-
-def _absent(value: float | None) -> bool:
-    return value is None or value != value

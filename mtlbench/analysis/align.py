@@ -15,8 +15,8 @@ from mtlbench.analysis.findings import Findings, check_findings
 from mtlbench.analysis.frame import BOTH, PRED, TEST, TRUE, Floats, Indices, check, refuse
 from mtlbench.errors import DataError
 
-SHOWN = 10
-"""How many ids an error lists."""
+MOST_IDS = 10
+"""That an error lists."""
 
 Seeds = dict[Any, pd.DataFrame]
 """Seed → its test rows, sorted by patient and image."""
@@ -209,5 +209,5 @@ def _shared_truth(
 
 
 def _some(ids: Collection[str]) -> str:
-    shown = ", ".join(sorted(ids)[:SHOWN]) or "none"
-    return shown + (f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else "")
+    shown = ", ".join(sorted(ids)[:MOST_IDS]) or "none"
+    return shown + (f" and {len(ids) - MOST_IDS} more" if len(ids) > MOST_IDS else "")

@@ -154,3 +154,8 @@ def _check_values(table: pd.DataFrame, where: str) -> None:
     }
     for must, bad_N in faults.items():
         refuse(table, bad_N, where, must)
+
+
+def absent(value: float | None) -> bool:
+    """Whether a number could not be estimated (None or NaN)."""
+    return value is None or value != value

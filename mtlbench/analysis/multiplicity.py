@@ -1,4 +1,4 @@
-"""p-values of a family of tests, adjusted together."""
+"""p-values of a family of tests, adjusted together, and as they are printed."""
 
 from collections.abc import Sequence
 
@@ -23,6 +23,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
         running = max(running, min(1.0, (len(ranked) - rank) * p))
         adjusted[i] = running
     return adjusted
+
+
+def p_text(p: float) -> str:
+    """`0.012`, or `<0.001`: never 0."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 ADJUSTMENTS = {"holm": holm, "bh": benjamini_hochberg}

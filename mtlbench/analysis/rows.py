@@ -53,7 +53,7 @@ NAMES = {
     BCA: "BCa patient bootstrap",
     PERCENTILE: "percentile patient bootstrap",
 }
-ORH = "seeds x cases (Obuchowski-Rockette-Hillis)"
+ORH = "seeds × cases (Obuchowski-Rockette-Hillis)"
 Row = dict[str, Any]
 
 

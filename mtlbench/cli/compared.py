@@ -9,10 +9,9 @@ from rich.table import Table
 from mtlbench.cli.fields import (
     UNRELIABLE,
     WIDEST,
-    absent,
     interval_text,
     marked,
-    p_text,
+    p_field,
     plain_table,
 )
 
@@ -38,7 +37,7 @@ def difference_tables(found: "pd.DataFrame", adjust: str) -> Iterator[Table]:
     for head in (escape("Δ [interval]"), "p", f"p ({adjust})"):
         table.add_column(head, no_wrap=True)
     for row in found.to_dict("records"):
-        p, adjusted = p_text(row["p"]), p_text(row["p_adjusted"])
+        p, adjusted = p_field(row["p"]), p_field(row["p_adjusted"])
         table.add_row(*_names(row, "difference"), _interval(row, "difference"), p, adjusted)
     yield table
     held = found[found["margin"].notna()] if "margin" in found else found[:0]
@@ -49,7 +48,7 @@ def difference_tables(found: "pd.DataFrame", adjust: str) -> Iterator[Table]:
             table.add_column(head, no_wrap=True)
         for row in held.to_dict("records"):
             table.add_row(
-                *_names(row, "difference"), f"{row['margin']:g}", p_text(row["p_noninferior"])
+                *_names(row, "difference"), f"{row['margin']:g}", p_field(row["p_noninferior"])
             )
         yield table
 
@@ -69,6 +68,8 @@ def _table(title: str, found: "pd.DataFrame", value: str, *, methods: bool = Tru
 
 
 def _names(row: dict[Any, Any], value: str) -> tuple[str, str]:
+    from mtlbench.analysis.frame import absent
+
     return row["metric"], marked(row["arm"], row["reliable"] or absent(row[value]))
 
 

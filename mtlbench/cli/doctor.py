@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import shutil
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 import typer
@@ -12,17 +12,20 @@ from rich.console import Console
 
 PACKAGES = (
     "mtlbench", "torch", "torchvision", "optuna", "numpy", "pandas", "scipy", "matplotlib",
-    "pillow", "pydicom", "imagecodecs", "pydantic", "safetensors",
+    "pillow", "pydicom", "imagecodecs", "simplejpeg", "xlrd", "pydantic", "safetensors",
 )  # fmt: skip
-CODECS = {"zlib": "PNG", "libtiff": "compressed TIFF"}
-"""Pillow's optional libraries, and the images that need them; PGM needs none."""
+EXTRAS = {
+    "ray": "ray", "slurm": "submitit", "tensorboard": "tensorboard", "mlflow": "mlflow-skinny",
+    "wandb": "wandb", "postgresql": "psycopg", "dashboard": "optuna-dashboard",
+}  # fmt: skip
+"""Optional extras, and the package that each brings."""
 LITTLE_GB = 20
 
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
 ) -> None:
-    """Show versions, devices, codecs and disk, what is missing and how to get it."""
+    """Show versions, extras, devices, codecs and disk, what is missing and how to get it."""
     facts = _facts()
     if as_json:
         print(json.dumps(facts, indent=2))
@@ -34,19 +37,19 @@ def doctor(
 
 def _facts() -> dict[str, Any]:
     import torch
-    from PIL import features
 
+    from mtlbench.cli.codecs import TRIALS, faults
     from mtlbench.study.data import cache_folder
 
     cache = cache_folder()
     existing = next(path for path in (cache, *cache.parents) if path.exists())
     free_gb = round(shutil.disk_usage(existing).free / 1e9, 1)
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    codecs = {name: bool(features.check(name)) for name in CODECS}
+    codecs = faults()
     missing = [
-        f"{CODECS[name]} cannot be read: pip install --upgrade pillow"
-        for name, present in codecs.items()
-        if not present
+        f"{name} cannot be decoded ({fault}): pip install --force-reinstall {TRIALS[name][1]}"
+        for name, fault in codecs.items()
+        if fault
     ]
     if not gpus:
         missing.append("no CUDA device: runs are computed on the CPU; a GPU needs NVIDIA's driver")
@@ -57,8 +60,17 @@ def _facts() -> dict[str, Any]:
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "packages": {name: version(name) for name in PACKAGES},
+        "extras": {extra: _extra(extra) for extra in EXTRAS},
         "cuda": gpus,
-        "codecs": codecs,
+        "codecs": {name: fault is None for name, fault in codecs.items()},
         "cache": {"path": str(cache), "free_gb": free_gb},
         "missing": missing,
     }
+
+
+def _extra(name: str) -> str:
+    """The version of the package that an extra brings, or how to get it."""
+    try:
+        return version(EXTRAS[name])
+    except PackageNotFoundError:
+        return f"not installed: pip install 'mtlbench[{name}]'"

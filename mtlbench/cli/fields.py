@@ -31,17 +31,15 @@ def marked(name: str, reliable: bool) -> str:
 
 def interval_text(value: float | None, low: float | None, high: float | None, between: str) -> str:
     """A value and its interval, with `between` before the brackets."""
+    from mtlbench.analysis.frame import absent
+
     limits = "" if absent(low) else f"{between}[{low:.3f}, {high:.3f}]"
     return "-" if absent(value) else escape(f"{value:.3f}{limits}")
 
 
-def p_text(value: float | None) -> str:
+def p_field(value: float | None) -> str:
     """A p-value, never 0."""
-    if value is None or absent(value):
-        return "-"
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
+    from mtlbench.analysis.frame import absent
+    from mtlbench.analysis.multiplicity import p_text
 
-
-def absent(value: float | None) -> bool:
-    """Whether it is None or NaN."""
-    return value is None or value != value
+    return "-" if value is None or absent(value) else p_text(value)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from mtlbench.cli.fields import UNRELIABLE, WIDEST, interval_text, marked, p_text, plain_table
+from mtlbench.cli.fields import UNRELIABLE, WIDEST, interval_text, marked, p_field, plain_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,5 +37,5 @@ def _fields(row: dict[Any, Any]) -> tuple[str, ...]:
             interval_text(row[what], row[f"{what}_low"], row[f"{what}_high"], "\n")
             for what in ("difference", "interaction")
         ),
-        f"{p_text(row['p'])}\n{p_text(row['p_adjusted'])}",
+        f"{p_field(row['p'])}\n{p_field(row['p_adjusted'])}",
     )

@@ -122,9 +122,9 @@ def run(
 ) -> None:
     """Compute what a study lacks and draw its report; go on where an earlier run was stopped."""
     from mtlbench.report import build
-    from mtlbench.study.executors import EXECUTORS, is_elsewhere
+    from mtlbench.study.executors import EXECUTORS, choose_devices, is_elsewhere
     from mtlbench.study.power_analysis import outlook
-    from mtlbench.study.session import Options, choose_devices, drive
+    from mtlbench.study.session import Options, drive
     from mtlbench.study.status import status as read_status
     from mtlbench.study.trackers import TRACKERS
 
@@ -212,8 +212,9 @@ def _open(study: str, results: Path, data: list[str] | None) -> "Session":
 def _plan(session: "Session", device: str) -> dict[str, Any]:
     from mtlbench.study.batches import rehearse_batches
     from mtlbench.study.cost import estimate_s
+    from mtlbench.study.executors import choose_devices
     from mtlbench.study.power_analysis import outlook
-    from mtlbench.study.session import choose_devices, open_search, unchanged_design
+    from mtlbench.study.session import open_search, unchanged_design
     from mtlbench.study.status import plan as make_plan
     from mtlbench.study.weights import to_make_again
 

@@ -15,8 +15,9 @@ import pandas as pd
 from mtlbench.analysis import Findings
 from mtlbench.config import StudyConfig, load_study
 from mtlbench.errors import StudyError
+from mtlbench.records import CELLS, trial_cell
 from mtlbench.report import files, text
-from mtlbench.report.runs import COLUMNS, Run, damaged, findings, is_whole, predictions, read_run
+from mtlbench.report.runs import Run, damaged, findings, is_whole, predictions, read_run
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def _design(folder: Path) -> pd.DataFrame:
     for name in ("study.toml", "cells.csv", "recipe.json", "cases.csv"):
         if not (folder / name).is_file():
             raise StudyError(f"{folder}: a results folder must hold {name}, but it does not")
-    design = files.text_table(folder / "cells.csv", COLUMNS)
+    design = files.text_table(folder / "cells.csv", CELLS)
     return design[design["arm"] != ""]
 
 
@@ -228,7 +229,7 @@ def _trials(folder: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=(*columns, "cell"))
     trials = files.text_table(path, columns)
-    return trials.assign(cell=trials["arm"] + " [trial " + trials["trial"] + "]")
+    return trials.assign(cell=list(map(trial_cell, trials["arm"], trials["trial"])))
 
 
 def _cell(folder: Path, rows: pd.DataFrame, searched: Collection[str]) -> Cell:
@@ -240,7 +241,7 @@ def _cell(folder: Path, rows: pd.DataFrame, searched: Collection[str]) -> Cell:
     return Cell(
         name=first["cell"],
         arm=first["arm"],
-        values={key: v for key, v in first.items() if key not in COLUMNS and v != ""},
+        values={key: v for key, v in first.items() if key not in CELLS and v != ""},
         planned=tuple(dict.fromkeys(seeds)),
         runs=tuple(run for run in runs if run is not None and run.seed not in broken),
         is_found=first["arm"] in searched,

@@ -22,8 +22,8 @@ def calibration(metrics: Sequence[str]) -> str:
     if "ece" not in metrics:
         return ""
     return (
-        f"Calibration error: the expected calibration error over {N_BINS} bins of equal width, "
-        "less in each bin what chance adds to it where all is calibrated."
+        f"Calibration error is the expected calibration error over {N_BINS} bins of equal width, "
+        "reduced in each bin by what chance adds to it where all is calibrated."
     )
 
 
@@ -32,7 +32,7 @@ def froc(metrics: Sequence[str]) -> str:
     if "froc" not in metrics:
         return ""
     return (
-        "FROC: a lesion is a connected component (8 neighbours) of one class in the truth, a "
+        "For FROC, a lesion is a connected component (8 neighbours) of one class in the truth, a "
         "candidate one of the pixels predicted to be any lesion, scored by its largest probability "
         "of any lesion. A candidate hits a lesion where their intersection over union is at least "
         f"{HIT_IOU:g}, whatever its class. The score is the mean sensitivity at "

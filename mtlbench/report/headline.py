@@ -40,7 +40,7 @@ def _alone(study: Study, numbers: Numbers, metrics: list[str]) -> str:
     rows = {metric: numbers.estimate[cell.name, metric] for metric in metrics}
     level = text.level_text(study.config.compare.level)
     values = " and ".join(
-        f"{text.METRICS[metric]} {text.percent(row['value'])} % "
+        f"{text.METRIC_NAMES[metric]} {text.percent(row['value'])} % "
         f"({level} interval {text.percent(row['low'])} to {text.percent(row['high'])})"
         for metric, row in rows.items()
     )
@@ -48,7 +48,7 @@ def _alone(study: Study, numbers: Numbers, metrics: list[str]) -> str:
 
 
 def _claim(study: Study, numbers: Numbers, metric: str) -> str:
-    base, name = numbers.baselines[metric], text.METRICS[metric]
+    base, name = numbers.baselines[metric], text.METRIC_NAMES[metric]
     rivals = [cell for cell in study.shown if (cell.name, metric) in numbers.comparison]
     if base is None or not rivals:
         return f"no arm is compared on {name}, for want of a baseline or of a second arm with it"
@@ -97,7 +97,7 @@ def _size(study: Study, numbers: Numbers, cell: Cell, metric: str) -> str:
     alone = row["reliable"] and not low <= 0 <= high
     if alone and not numbers.supported(cell, metric, study.config.compare.level):
         adjusted = ADJUSTED[study.config.compare.adjust]
-        size += f", but {adjusted} p = {text.p_value(row['p_adjusted'])}"
+        size += f", but {adjusted} {text.p_equation(row['p_adjusted'])}"
     return size
 
 

@@ -19,7 +19,7 @@ COLUMNS = (
     *("metric", "arm", "factor", "importance", "p", "df", "df_error"),
     *("method", "n", "reason"),
 )
-METRICS = ("auc", "dice", "dice_lesions", "dice_any")
+VALIDATION_METRICS = ("auc", "dice", "dice_lesions", "dice_any")
 """What a run's record has of the validation set."""
 SEARCHED = ("metric", "arm", "factor", "importance", "method", "n")
 """Columns of the `importances.csv` that a search's driver writes."""
@@ -73,7 +73,7 @@ def left_out(study: Study, rows: pd.DataFrame) -> str:
 def metric_label(metric: str) -> str:
     """`auc` and `val.auc` → `AUC`."""
     key = metric.removeprefix("val.")
-    return text.METRICS.get(key, key)
+    return text.METRIC_NAMES.get(key, key)
 
 
 def factor_label(factor: str) -> str:
@@ -97,7 +97,7 @@ def _of_design(cells: list[Cell]) -> Iterator[pd.DataFrame]:
     table = pd.DataFrame([row for cell in cells for row in _runs(cell)])
     keys = dict.fromkeys(key for cell in cells for key in cell.values)
     block = next(name for name in map(str, table) if name.startswith("seed"))
-    for metric in METRICS:
+    for metric in VALIDATION_METRICS:
         rows = factorial_anova(table, metric, ["arm", *keys], block)
         if not rows.empty:
             arms = table.loc[table[metric].notna(), "arm"].unique()
@@ -110,7 +110,7 @@ def _runs(cell: Cell) -> Iterator[dict[str, object]]:
         name, value = ("seed", str(run.seed))
         if run.fold is not None:
             name, value = "seed and fold", f"{run.seed}/{run.fold}"
-        validation = {key: run.record["validation"].get(key) for key in METRICS}
+        validation = {key: run.record["validation"].get(key) for key in VALIDATION_METRICS}
         measured = {key: float("nan") if v is None else v for key, v in validation.items()}
         yield {"arm": cell.arm, **cell.values, name: value, **measured}
 

@@ -5,7 +5,7 @@ Everything comes from the files of the results folder: `study.toml`, and the `co
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mtlbench.analysis.seeds import MIN_SEEDS
@@ -14,7 +14,6 @@ from mtlbench.report.collect import Cell, Study
 from mtlbench.report.notes import (
     budget_rule,
     interval_methods,
-    seeds_caption,
     span,
     split_rule,
 )
@@ -37,34 +36,37 @@ def _data(study: Study) -> Iterator[str]:
     height, width = data.size
     kept = "" if data.subset == "all" else f", {data.subset} images only"
     yield (
-        f"Images of {study.data_name}{kept} were prepared at {height} × {width} pixels (intensity: "
-        f"{data.intensity}; crop: {data.crop}; artefacts: {data.artefacts})."
+        f"We used {study.data_name}{kept}; images were resampled to {height} × {width} pixels "
+        f"(intensity: {data.intensity}; crop: {data.crop}; artefacts: {data.artefacts})."
     )
-    yield f"Label: {data.label_rule.describe(study.config.dataset)}."
-    yield f"Split: {split_rule(study)}."
+    yield (
+        f"The classification task was {data.label_rule.describe(study.config.dataset)}. The cases "
+        f"were split {split_rule(study)}."
+    )
 
 
 def _training(study: Study) -> Iterator[str]:
     arms = dict.fromkeys(cell.arm for cell in study.complete)
-    yield "Compared were " + "; ".join(f"{arm}: {_stages(study, arm)}" for arm in arms) + "."
+    trained = text.listed(f"{arm} ({_stages(study, arm)})" for arm in arms)
+    yield f"We {'compared' if len(arms) > 1 else 'trained'} {trained}."
     weights = _said(study, "model.weights").replace("none", "random")
     yield (
-        f"All used the backbone {_said(study, 'model.backbone')} (output stride "
+        f"All networks had the backbone {_said(study, 'model.backbone')} (output stride "
         f"{_said(study, 'model.output_stride')}, {_said(study, 'model.pooling')} pooling, "
         f"{weights} initial weights)."
     )
     yield (
-        f"Optimiser: AdamW, learning rate {_said(study, 'optim.lr')}, weight decay "
-        f"{_said(study, 'optim.weight_decay')}, batches of {_said(study, 'optim.batch_size')}, "
-        f"linear warm-up over the fraction {_said(study, 'optim.warmup')} of the steps, then "
-        "cosine decay."
+        f"They were trained with AdamW (learning rate {_said(study, 'optim.lr')}, weight decay "
+        f"{_said(study, 'optim.weight_decay')}, batch size {_said(study, 'optim.batch_size')}); "
+        f"the learning rate rose linearly over a fraction of {_said(study, 'optim.warmup')} of the "
+        "steps and then followed a cosine decay."
     )
     if loss := _said(study, "loss.segmentation"):
         classes = _said(study, "loss.class_weights")
-        yield f"Segmentation loss: {loss}, class weights: {classes}."
+        yield f"The segmentation loss was {loss} (class weights: {classes})."
     for ranges in _values(study, "augment"):
-        yield f"Augmentation: {_augmentation(ranges)}."
-    yield f"Budget: {budget_rule(study)}."
+        yield f"The images were augmented at random ({_augmentation(ranges)})."
+    yield f"The training budget was {budget_rule(study)}."
 
 
 def _augmentation(ranges: Mapping[str, Any]) -> str:
@@ -75,7 +77,7 @@ def _augmentation(ranges: Mapping[str, Any]) -> str:
 
 
 def _stages(study: Study, arm: str) -> str:
-    """`segmentation, then classification`, or `both tasks at once (λ = 0.5)`."""
+    """`segmentation, then classification`, or `both tasks at once, λ = 0.5`."""
     first = study.of_arm(arm)[0].runs[0]
     tasks = [TASKS[stage["cls_weight"] > 0, stage["seg_weight"] > 0] for stage in _chain(first)]
     words = ", then ".join(tasks)
@@ -83,7 +85,7 @@ def _stages(study: Study, arm: str) -> str:
         return words
     runs = _runs(study.of_arm(arm))
     lambdas = sorted({stage["cls_weight"] for run in runs for stage in _chain(run)[-1:]})
-    return f"{words} at once (λ = {_list(lambdas)})"
+    return f"{words} at once, λ = {_or(lambdas)}"
 
 
 def _chain(run: Run) -> list[Mapping[str, Any]]:
@@ -91,63 +93,73 @@ def _chain(run: Run) -> list[Mapping[str, Any]]:
 
 
 def _selection(study: Study) -> Iterator[str]:
-    folds = f" and {study.config.data.folds} folds" if study.config.data.folds else ""
-    yield f"Every arm was trained with the seeds {_list(study.config.seeds)}{folds}."
+    folds = f" in each of {study.config.data.folds} folds" if study.config.data.folds else ""
+    seeds = study.config.seeds
+    noun = "seeds" if len(seeds) > 1 else "seed"
+    yield f"Every arm was trained with the {noun} {text.listed(map(str, seeds))}{folds}."
     rules = {epoch_rule(cell) for cell in study.complete}
     for rule in sorted(rule for rule in rules if rule):
-        yield f"The weights of the epoch with the best {rule} were kept."
+        yield f"We kept the weights of the epoch with the best {rule} on the validation set."
     if None in rules:
-        yield f"The weights of the last epoch were kept{' elsewhere' if len(rules) > 1 else ''}."
+        others = " of the other arms" if len(rules) > 1 else ""
+        yield f"We kept the weights of the last epoch{others}."
     for arm, trials in study.trials.groupby("arm", sort=False):
         yield _search(study, str(arm), len(trials))
     if any(study.is_chosen(cell) for cell in study.complete):
         chosen = study.config.compare.choose
-        yield f"Of an arm with several cells the one with the best mean {chosen} stands for it."
-    yield "Test data chose nothing."
+        yield f"Of an arm with several cells, the one with the best mean {chosen} represents it."
+    yield "The test set was not used for any choice."
 
 
 def _search(study: Study, arm: str, trials: int) -> str:
     search = study.config.search
     keys = [key for one in study.config.arms if one.name == arm for key in one.search]
-    how = f" by Optuna’s {search.sampler} sampler (pruner: {search.pruner})" if search else ""
+    how = f" with Optuna’s {search.sampler} sampler (pruner: {search.pruner})" if search else ""
     return (
-        f"Of {arm}, {trials} configurations of {', '.join(keys)} were searched on validation "
-        f"data{how}."
+        f"For {arm}, {trials} configurations of {text.listed(keys)} were tried on the validation "
+        f"set{how}."
     )
 
 
 def _tests(study: Study, numbers: Numbers) -> Iterator[str]:
     rules = study.config.compare
     yield (
-        f"Tested on {span(numbers, 'n_patients')} patients ({span(numbers, 'n_cases')} cases), "
-        "patients being resampled as wholes, the same draws for all arms, seeds and metrics."
+        f"The test set had {span(numbers, 'n_patients')} patients ({span(numbers, 'n_cases')} "
+        "cases). Bootstrap resamples were of whole patients, the same for all arms, seeds and "
+        "metrics."
     )
     intervals = interval_methods(study, numbers.estimates, numbers.all_metrics())
-    yield f"Intervals of {text.level_text(rules.level)}: {intervals}."
+    yield f"The {text.level_text(rules.level)} intervals were computed by {intervals}."
     differences = interval_methods(study, numbers.comparisons, numbers.all_metrics())
     yield definitions.calibration(numbers.all_metrics())
     yield definitions.froc(numbers.all_metrics())
-    yield f"Values: {seeds_caption(study)}."
     if all(len(cell.seeds) >= MIN_SEEDS for cell in study.complete):
-        yield "Seeds are random readers (Obuchowski and Rockette 1995; df of Hillis 2007)."
+        yield (
+            "Values are means over the seeds, which were treated as random readers (Obuchowski and "
+            "Rockette 1995; degrees of freedom by Hillis 2007)."
+        )
+    else:
+        yield "Values are means over the seeds; intervals hold for these trained models only."
     yield (
-        f"Differences are paired and from the baseline, their intervals by {differences}; p "
-        "inverts them, adjusted by "
-        f"{ADJUSTED[rules.adjust]} over all cells within one metric."
+        "Differences from the baseline were paired by patient, with intervals by "
+        f"{differences}; p-values invert these intervals and were adjusted by the "
+        f"{ADJUSTED[rules.adjust]} procedure over all cells within one metric."
     )
     if rules.margins:
         margins = (f"{text.metric_name(k)} {text.percent(v)}" for k, v in rules.margins.items())
-        yield f"Margins of non-inferiority, in points: {', '.join(margins)}."
+        yield f"The margins of non-inferiority, in points, were {text.listed(margins)}."
 
 
 def _cost(study: Study) -> str:
     runs = [run for cell in study.complete for run in cell.runs]
     versions = sorted({f"{k} {v}" for run in runs for k, v in run.record["versions"].items()})
-    spent = "; ".join(f"{n} runs took {hours}" for n, hours in spent_by_device(study))
-    spent += ", the times of single runs added up"
+    spent = text.listed(f"{n} runs took {hours}" for n, hours in spent_by_device(study))
     pruned = (study.trials["state"] == "pruned").sum() if len(study.trials) else 0
-    left_out = f" ({pruned} pruned trials are not counted)" if pruned else ""
-    return f"Software: {', '.join(versions)}. Computation: {spent}{left_out}."
+    left_out = f"; {pruned} pruned trials are not counted" if pruned else ""
+    return (
+        f"The software was {', '.join(versions)}. In total, {spent}, the times of single runs "
+        f"added up{left_out}."
+    )
 
 
 def spent_by_device(study: Study) -> list[tuple[int, str]]:
@@ -194,12 +206,9 @@ def _runs(cells: Iterable[Cell]) -> Iterator[Run]:
     return (run for cell in cells for run in cell.runs)
 
 
-def _or(values: Iterable[Any]) -> str:
-    return " or ".join(dict.fromkeys(_number(value) for value in values))
-
-
-def _list(values: Iterable[Any]) -> str:
-    return ", ".join(map(_number, values))
+def _or(values: Sequence[Any]) -> str:
+    words = dict.fromkeys(_number(value) for value in values)
+    return text.listed(words, "or") if words else ""
 
 
 def _number(value: object) -> str:

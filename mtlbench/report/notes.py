@@ -14,8 +14,8 @@ from mtlbench.report.tables import ADJUSTED, CHOSEN, TASKS, selected
 TASKS_METRICS = tuple(metric for _, metric in TASKS)
 
 _BUDGET = {
-    "per-stage": "every stage of a strategy gets the full budget, so one of two stages trains "
-    "for twice the steps",
+    "per-stage": "every stage of a strategy gets the full budget, so a strategy of two stages "
+    "trains for twice the steps",
     "total": "every strategy gets the same optimisation steps in all",
 }
 
@@ -91,7 +91,7 @@ def span(numbers: Numbers, column: str) -> str:
 
 
 def interval_methods(
-    study: Study, rows: pd.DataFrame, metrics: Sequence[str] = tuple(text.METRICS)
+    study: Study, rows: pd.DataFrame, metrics: Sequence[str] = tuple(text.METRIC_NAMES)
 ) -> str:
     """How the intervals of some metrics were made, those of a minority by the metrics' names.
 
@@ -159,7 +159,7 @@ def _bold(study: Study) -> str:
 
 
 def _split(study: Study) -> str:
-    return f"Split: {split_rule(study)}. Values are of the test part, which nothing was chosen on."
+    return f"Split: {split_rule(study)}. Values are of the test part, which no choice used."
 
 
 def split_rule(study: Study) -> str:
@@ -172,7 +172,7 @@ def split_rule(study: Study) -> str:
     )
     rule = {
         "patient": f"by patient, stratified, split seed {data.split_seed}",
-        "official": "the data set’s official test set",
+        "official": "with the data set’s official test set",
     }[data.split]
     folds = f"; {data.folds}-fold cross-validation" if data.folds else ""
     return f"{rule}{folds} (patients/cases: {sizes})"
@@ -194,8 +194,8 @@ def _seeds(study: Study, numbers: Numbers, metrics: Sequence[str]) -> str:
     few = [cell for cell in study.complete if len(cell.seeds) < MIN_SEEDS]
     if few:
         lines.append(
-            f"With fewer than {MIN_SEEDS} seeds an interval tells the uncertainty from the choice "
-            "of patients, not from training."
+            f"With fewer than {MIN_SEEDS} seeds an interval covers the sampling of patients, not "
+            "the variation between trainings."
         )
     ranges = [r for metric in metrics for cell in few if (r := _wide_range(cell, numbers, metric))]
     if ranges:

@@ -15,7 +15,7 @@ import pandas as pd
 from mtlbench.analysis import compare, find_metric
 from mtlbench.analysis.froc import RATES
 from mtlbench.report.collect import Cell, Study
-from mtlbench.report.text import METRICS, absent
+from mtlbench.report.text import METRIC_NAMES, absent
 
 Row = Mapping[str, Any]
 
@@ -36,7 +36,7 @@ class Numbers:
     baselines: Mapping[str, Cell | None]
     """Baseline cell of each metric; None where it is missing or lacks the metric."""
     seeds: Mapping[tuple[str, str], tuple[float, ...]]
-    """Value of each seed under each of `METRICS`, in the order of the cell's seeds."""
+    """Value of each seed under each of `METRIC_NAMES`, in the order of the cell's seeds."""
     classes: tuple[str, ...]
     """The classes whose Dice is averaged."""
     warnings: tuple[str, ...]
@@ -52,14 +52,14 @@ class Numbers:
         return None if absent(sd) else sd
 
     def supported(self, cell: Cell, metric: str, level: float) -> bool:
-        """Whether the cell reliably differs from the baseline at the level after Holm."""
+        """Whether the cell reliably differs from the baseline, by the adjusted p at the level."""
         row = self.comparison.get((cell.name, metric), {})
         p = row.get("p_adjusted")
         return p is not None and not absent(p) and p < 1 - level and bool(row["reliable"])
 
     def metrics(self) -> tuple[str, ...]:
-        """Those of `METRICS` that any cell has a value of."""
-        return tuple(metric for metric in self.all_metrics() if metric in METRICS)
+        """Those of `METRIC_NAMES` that any cell has a value of."""
+        return tuple(metric for metric in self.all_metrics() if metric in METRIC_NAMES)
 
     def all_metrics(self) -> tuple[str, ...]:
         """All metrics that any cell has a value of, the further ones last."""
@@ -116,7 +116,7 @@ def measure(study: Study) -> Numbers:
 def asked_metrics(further: Sequence[str]) -> tuple[str, ...]:
     """Metrics of the tables; the FROC score comes with the sensitivities that it averages."""
     rates = [f"froc_at_{rate:g}" for rate in RATES] if "froc" in further else []
-    return tuple(dict.fromkeys([*METRICS, *further, *rates]))
+    return tuple(dict.fromkeys([*METRIC_NAMES, *further, *rates]))
 
 
 def _baseline(study: Study, metric: str) -> Cell | None:
@@ -137,7 +137,7 @@ def _lacks(cell: Cell, metric: str) -> bool:
     return bool(cell.frame[column].isna().all())
 
 
-_DICE = tuple(metric for metric in METRICS if _family(metric) == "dice")
+_DICE = tuple(metric for metric in METRIC_NAMES if _family(metric) == "dice")
 
 
 def _named(table: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -169,7 +169,7 @@ def _seeds(study: Study, table: pd.DataFrame) -> dict[tuple[str, str], tuple[flo
             values.get((study.same_runs[cell.name], metric, seed), math.nan) for seed in cell.seeds
         )
         for cell in study.complete
-        for metric in METRICS
+        for metric in METRIC_NAMES
     }
 
 

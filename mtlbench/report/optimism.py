@@ -28,7 +28,7 @@ def optimism_tables(study: Study, numbers: Numbers) -> list[Table]:
             if optimism(numbers, cell, metric) is not None
         )
         if rows:
-            blocks.append(Block(text.METRICS[metric], rows))
+            blocks.append(Block(text.METRIC_NAMES[metric], rows))
     notes = (
         "Optimism: mean over runs of the validation value less the test value; above 0 where "
         "validation is the better (validation and test patients differ: chance moves it too).",

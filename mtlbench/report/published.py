@@ -20,9 +20,9 @@ from mtlbench.config import CLASSES
 from mtlbench.report import text
 from mtlbench.report.collect import Study
 from mtlbench.report.numbers import Numbers
-from mtlbench.report.tables import Block, Entry, Table, difference_entry
+from mtlbench.report.tables import Block, Entry, Table, difference_entry, without_empty_columns
 
-SHOWN = ("dice", "dice_lesions", "dice_any", "dice_image", "auc")
+PUBLISHED_METRICS = ("dice", "dice_lesions", "dice_any", "dice_image", "auc")
 Protocols = Mapping[str, Mapping[str, str]]
 """Metric → our own values of the fields that make its numbers comparable."""
 UNPAIRED = "The test sets differ: differences are unpaired."
@@ -128,16 +128,16 @@ def published_tables(others: Sequence[Published]) -> list[Table]:
 def _values_table(one: Published) -> Table:
     """Values by task and strategy, in the shape of the study's own table."""
     rows = []
-    for metric in SHOWN:
+    for metric in PUBLISHED_METRICS:
         values = [_value(numbers.get(metric)) for numbers in one.models.values()]
         if any(value != text.DASH for value in values):
-            rows.append((Entry(f"{text.METRICS[metric]}, %"), *map(Entry, values)))
+            rows.append((Entry(f"{text.METRIC_NAMES[metric]}, %"), *map(Entry, values)))
     reasons = "; ".join(f"{field_words(field)}: {why}" for field, why in one.why_not.items())
     read = " (secondary: the paper itself was not read)" if one.entry.status == "secondary" else ""
     notes = (
         f"Not comparable: {reasons}." if reasons else "",
         *(
-            f"{row.name}, {text.METRICS[row.metric]}: measured before the last stage of training."
+            f"{row.name}, {text.metric_name(row.metric)}: measured before the last training stage."
             for row in one.entry.rows
             if row.stage == BEFORE_LAST
         ),
@@ -155,23 +155,25 @@ def _values_table(one: Published) -> Table:
 def _differences_table(one: Published) -> Table:
     """Ours less theirs by what the entry offers."""
     blocks = []
-    for metric in SHOWN:
+    for metric in PUBLISHED_METRICS:
         rows = [row for row in one.differences if row["metric"] == metric]
         if rows:
-            blocks.append(Block(text.METRICS[metric], tuple(map(_difference_row, rows))))
+            blocks.append(Block(text.METRIC_NAMES[metric], tuple(map(_difference_row, rows))))
     notes = dict.fromkeys(
         f"{row['name']}: {row['note']}."
         for row in one.differences
         if row["note"] and row["low"] is not None  # without it, a dash says that ours has none
     )
-    protocols = "A p-value says nothing of what other protocols change." if one.why_not else ""
-    return Table(
+    tested = one.why_not and any(row["p"] is not None for row in one.differences)
+    protocols = "A p-value says nothing of what other protocols change." if tested else ""
+    table = Table(
         f"published-{one.entry.id}-differences",
         _caption(one, "Ours less those of"),
         ("Here", "Published", "Δ [interval], points", "p", "Method"),
         tuple(blocks),
         (" ".join(filter(None, (UNPAIRED, protocols))), *notes),
     )
+    return without_empty_columns(table)
 
 
 def _difference_row(row: Mapping[str, Any]) -> tuple[Entry, ...]:
@@ -198,7 +200,7 @@ def _value(row: PublishedRow | None) -> str:
 
 
 def _protocols(study: Study, numbers: Numbers) -> Protocols:
-    """Under each of `SHOWN`."""
+    """Under each of `PUBLISHED_METRICS`."""
     data, adapter = study.config.data, study.config.dataset
     dataset = study.config.compare.dataset or adapter
     fields = {
@@ -215,7 +217,7 @@ def _protocols(study: Study, numbers: Numbers) -> Protocols:
     averaged = {"dice_lesions": lesions, "dice_any": (LESION,)}
     return {
         metric: own_protocol(metric, averaged.get(metric, numbers.classes), fields)
-        for metric in SHOWN
+        for metric in PUBLISHED_METRICS
     }
 
 

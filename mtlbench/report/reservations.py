@@ -93,7 +93,8 @@ def _flattered(study: Study, numbers: Numbers, cell: Cell | None) -> list[str]:
         searched, again = float(trial[objective]), cell.validation(metric)
         if again is not None and (gap := optimism(numbers, cell, metric)) is not None:
             lines.append(
-                f"{text.METRICS[metric]} of {cell.label}: {text.percent(searched)} in the search, "
+                f"{text.metric_name(metric)} of {cell.label}: "
+                f"{text.percent(searched)} in the search, "
                 f"{text.percent(again)} with fresh seeds on the same validation patients (the "
                 f"search’s luck: {text.signed(searched - again)} points), "
                 f"{text.percent(numbers.value(cell, metric))} on the test patients (optimism: "

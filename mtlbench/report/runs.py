@@ -11,8 +11,6 @@ from mtlbench.analysis import Findings, load_findings
 from mtlbench.records import RunFolder, file_sha256
 from mtlbench.report import files
 
-COLUMNS = ("cell", "arm", "seed", "fold", "hash", "starts_from", "steps")
-"""Of `cells.csv`, besides the varied keys."""
 NEEDED = ("predictions.csv", "history.csv")
 """What a report reads of every run; weights and panels may be gone."""
 

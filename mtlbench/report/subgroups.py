@@ -18,7 +18,7 @@ from mtlbench.report.tables import (
     estimate_entry,
 )
 
-METRICS = ("auc", "dice_any")
+SUBGROUP_METRICS = ("auc", "dice_any")
 """A group seldom has all classes, so Dice is that of any lesion."""
 HEADER = (
     *("Group", "Arm", "Value [interval], %", "Δ [interval], points"),
@@ -38,7 +38,7 @@ def in_subgroups(study: Study, numbers: Numbers) -> tuple[pd.DataFrame, tuple[st
     """
     rules = study.config.compare
     tables, notes = [], []
-    for metric in METRICS if rules.subgroups else ():
+    for metric in SUBGROUP_METRICS if rules.subgroups else ():
         base = numbers.baselines.get(metric)
         if base is None:
             continue

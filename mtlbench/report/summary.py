@@ -47,7 +47,7 @@ def _metric(study: Study, numbers: Numbers, metric: str) -> str:
     told = [c for c in compared if c is best or numbers.supported(c, metric, level)]
     lines = "; ".join(_difference(study, numbers, cell, metric) for cell in told)
     start = text.estimate(*_values(numbers.estimate[base.name, metric], "value"))
-    return f"{text.METRICS[metric]}: {base.label} reaches {start} %; {lines}."
+    return f"{text.METRIC_NAMES[metric]}: {base.label} reaches {start} %; {lines}."
 
 
 def _difference(study: Study, numbers: Numbers, cell: Cell, metric: str) -> str:
@@ -56,8 +56,7 @@ def _difference(study: Study, numbers: Numbers, cell: Cell, metric: str) -> str:
     if not row["reliable"]:
         return f"{cell.label} {delta} points (undecided: {row['doubts']})"
     supported = numbers.supported(cell, metric, study.config.compare.level)
-    p = text.p_value(row["p_adjusted"])
-    p = f"p {p}" if p.startswith("<") else f"p = {p}"
+    p = text.p_equation(row["p_adjusted"])
     adjusted = ADJUSTED[study.config.compare.adjust]
     return f"{cell.label} {delta} points ({adjusted} {p}, {'' if supported else 'not '}supported)"
 

@@ -60,7 +60,7 @@ def tasks_table(study: Study, numbers: Numbers, notes: tuple[str, ...]) -> Table
         if metric == "dice" and any((cell.name, metric) in numbers.before for cell in cells):
             rows.insert(0, _before_row(cells, numbers, metric))
         values = tuple(_value(study, numbers, cell, metric, cells) for cell in cells)
-        rows.insert(0, (Entry(f"{task} perf ({text.METRICS[metric]}, %)"), *values))
+        rows.insert(0, (Entry(f"{task} perf ({text.METRIC_NAMES[metric]}, %)"), *values))
     caption = (
         f"Segmentation and classification performance on {study.data_name}, with "
         f"{text.level_text(study.config.compare.level)} intervals"
@@ -72,8 +72,7 @@ def tasks_table(study: Study, numbers: Numbers, notes: tuple[str, ...]) -> Table
 def full_table(study: Study, numbers: Numbers, notes: tuple[str, ...]) -> Table:
     """Every cell under every metric, with its difference from the metric's baseline.
 
-    FROC rates that read alike, since no model makes so many false positives, share a block. Columns
-    in which nothing stands are left out.
+    FROC rates that read alike, since no model makes so many false positives, share a block.
     """
     header = _full_header(study)
     alike: list[tuple[list[str], tuple[tuple[Entry, ...], ...]]] = []
@@ -85,15 +84,16 @@ def full_table(study: Study, numbers: Numbers, notes: tuple[str, ...]) -> Table:
             alike.append(([metric], rows))
     blocks = [Block(_full_title(study, numbers, metrics), rows) for metrics, rows in alike]
     table = Table("full", "All cells under all metrics", header, tuple(blocks), notes)
-    return _without_empty_columns(table)
+    return without_empty_columns(table)
 
 
-def _without_empty_columns(table: Table) -> Table:
+def without_empty_columns(table: Table) -> Table:
+    """Leave out the columns in which no row has anything."""
     rows = [row for block in table.blocks for row in block.rows]
     kept = [
         i
         for i, _ in enumerate(table.header)
-        if any(row[i].text not in (text.DASH, NOTHING) for row in rows)
+        if not rows or any(row[i].text not in (text.DASH, NOTHING) for row in rows)
     ]
     return replace(
         table,
@@ -180,7 +180,7 @@ def _earlier_row(cell: Cell, numbers: Numbers, metric: str, width: int) -> tuple
 def _before_row(cells: tuple[Cell, ...], numbers: Numbers, metric: str) -> tuple[Entry, ...]:
     rows = [numbers.before.get((cell.name, metric)) for cell in cells]
     values = (estimate_entry(row) if row else Entry(text.DASH) for row in rows)
-    return (Entry(f"… before the last stage ({text.METRICS[metric]}, %)"), *values)
+    return (Entry(f"… before the last stage ({text.METRIC_NAMES[metric]}, %)"), *values)
 
 
 def earlier(cell: Cell) -> str:

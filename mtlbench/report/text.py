@@ -5,9 +5,13 @@ Values are fractions; they are printed in percent, differences in percentage poi
 
 import re
 import textwrap
+from collections.abc import Iterable
+
+from mtlbench.analysis.frame import absent as absent
+from mtlbench.analysis.multiplicity import p_text
 
 DASH = "–"
-METRICS = {
+METRIC_NAMES = {
     "auc": "AUC",
     "dice": "Mean Dice",
     "dice_lesions": "Lesion Dice",
@@ -38,15 +42,10 @@ _FURTHER = {
 
 def metric_name(metric: str, *others: str) -> str:
     """The name of any metric in tables and figures; of several that differ in a number alone."""
-    if metric in METRICS:
-        return METRICS[metric]
+    if metric in METRIC_NAMES:
+        return METRIC_NAMES[metric]
     stem = re.sub(r"[\d.]*$", "", metric)
     return _FURTHER[stem].format(", ".join(m.removeprefix(stem) for m in (metric, *others)))
-
-
-def absent(value: float | None) -> bool:
-    """Whether a number could not be estimated (None or NaN)."""
-    return value is None or value != value
 
 
 def percent(value: float | None) -> str:
@@ -80,11 +79,22 @@ def difference(value: float | None, low: float | None, high: float | None) -> st
     return f"{signed(value)} [{limits}]"
 
 
+def listed(words: Iterable[str], last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *first, end = words
+    return f"{', '.join(first)} {last} {end}" if first else end
+
+
 def p_value(p: float | None) -> str:
     """`0.012`, or `<0.001`: never 0."""
     if p is None or absent(p):
         return DASH
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    return p_text(p)
+
+
+def p_equation(p: float) -> str:
+    """`p = 0.012`, or `p < 0.001`."""
+    return f"p {p_text(p)}".replace("<", "< ") if p < 0.001 else f"p = {p_text(p)}"
 
 
 def count(n: float | None) -> str:

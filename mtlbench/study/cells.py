@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from mtlbench.config import Arm, RunConfig, StudyConfig, faults, read_tables
 from mtlbench.errors import StudyError
+from mtlbench.records import trial_cell
 from mtlbench.study.data import StudyData
 from mtlbench.study.names import (
     check_names,
@@ -43,7 +44,7 @@ class Cell:
     def label(self) -> str:
         """`arm`, `arm [key=value, ...]` for a swept point, `arm [trial 12]` for a found one."""
         if self.trial is not None:
-            return f"{self.arm} [trial {self.trial}]"
+            return trial_cell(self.arm, self.trial)
         values = ", ".join(f"{key}={plain(value)}" for key, value in self.varied.items())
         return f"{self.arm} [{values}]" if values else self.arm
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import torch
 from optuna.exceptions import StorageInternalError
 from rich.console import Console
 from rich.progress import Progress as Bars
 
 from mtlbench.analysis.published import REGISTRY
 from mtlbench.config import StudyConfig
-from mtlbench.errors import StudyError
 from mtlbench.records import atomic_path, run_folder, write_csv, write_json, write_text
 from mtlbench.study.ablation import Ablation
 from mtlbench.study.agenda import Agenda
@@ -193,9 +191,8 @@ class _Crew:
         trackers = open_trackers(self._options.trackers, folder, study.name)
         if self._executor is None:
             make = EXECUTORS[self._options.executor]
-            slots = (
-                None if study.search else agenda.work.left
-            )  # finalists come after the last trial
+            # a search goes on with its finalists: there is more to come than the agenda has left
+            slots = None if study.search else agenda.work.left
             self._executor = make(self._options.places[:slots], study.resources, folder)
             self._open.callback(self._executor.close)
         console = self._console
@@ -212,36 +209,6 @@ class _Crew:
 
 def _url(session: Session, options: Options) -> str:
     return options.store or default_url(session.folder)
-
-
-def choose_devices(
-    device: str, jobs: int | None, threads: int, per_run: int = 1, *, elsewhere: bool = False
-) -> Places:
-    """The devices of each slot: all GPUs, `per_run` for a run, or a CPU's cores by threads.
-
-    Runs that are computed `elsewhere` have GPUs that this machine need not have.
-
-    Raises:
-        StudyError: the device does not exist on this machine, or there are too few for a run.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if elsewhere and device == "cuda":
-        return [tuple(f"cuda:{index}" for index in range(per_run))] * (jobs or 1)
-    if device == "cpu":
-        slots = max(1, (os.cpu_count() or 1) // (threads * per_run))
-        return [("cpu",) * per_run] * (jobs or slots)
-    known = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    wanted = known if device == "cuda" else [device]
-    if not wanted or not set(wanted) <= set(known):
-        raise StudyError(f"--device must be auto, cpu or one of {known}, but got {device!r}")
-    if len(wanted) < per_run:
-        raise StudyError(
-            f"resources.gpus_per_run must be at most the GPUs there are, {len(wanted)}, "
-            f"but got {per_run}"
-        )
-    groups = [tuple(wanted[i : i + per_run]) for i in range(0, len(wanted) - per_run + 1, per_run)]
-    return [groups[index % len(groups)] for index in range(jobs or len(groups))]
 
 
 def _mend(folder: Path, names: Collection[str], console: Console) -> None:

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mtlbench.errors import DataError, StudyError
-from mtlbench.records import MODEL, RunFolder, State, read_csv, run_folder
+from mtlbench.records import CELLS, MODEL, RunFolder, State, read_csv, run_folder
 
-CELLS = ("cell", "arm", "seed", "fold", "hash", "starts_from", "steps")
 TRIALS = ("arm", "trial", "state", "runs")
-"""Columns that every cells.csv and trials.csv has; between them are keys and objectives."""
+"""Columns that every trials.csv has; between them are keys and objectives."""
 PARTLY = "partly here"
 """What people read of a pending run whose record is complete: weights and pixels do not travel."""
 

@@ -20,7 +20,7 @@ from mtlbench.bench.simulate import (
 
 @pytest.fixture(autouse=True)
 def _small_populations(monkeypatch):
-    """Of 100,000 cases in all an AUC of 0.8 has a standard error below 0.002 (Hanley and McNeil)."""
+    """Of 100,000 cases in all an AUC of 0.8 has a standard error below 0.002 (Hanley-McNeil)."""
     monkeypatch.setattr(simulate, "POPULATION", 50_000)
     monkeypatch.setattr(simulate, "POPULATIONS", 2)
 

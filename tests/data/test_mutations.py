@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,6 @@ from mtlbench.config import DataConfig
 from mtlbench.data.adapters import read_index
 from mtlbench.data.parallel import ordered_map
 from mtlbench.data.phantoms.writers import write
-from mtlbench.data.phantoms.writers.cbis_ddsm import write_jpeg_edition
 from mtlbench.data.pixels import file_tone, read_header, read_image
 from mtlbench.data.select import select
 from mtlbench.errors import DataError
@@ -96,7 +96,10 @@ def lost(item: tuple[Path, Path]) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sets(
+    tmp_path_factory: pytest.TempPathFactory,
+    write_jpeg_edition: Callable[[Path, DataConfig], None],
+) -> Path:
     root = tmp_path_factory.mktemp("sets")
     for layout in LAYOUTS:
         write(root / layout, layout, CONFIG)

@@ -1,5 +1,7 @@
 """The figures of curves and single seeds: what they draw is what scikit-learn and numpy say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ from sklearn.metrics import precision_recall_curve
 from mtlbench.metrics import auc
 from mtlbench.report.collect import read_study
 from mtlbench.report.figures import bands, calibration, ecdf, froc, pr, swarm
-from mtlbench.report.figures.style import styled
+from mtlbench.report.figures.style import line_styles, styled
 from mtlbench.report.figures.swarm import NEAR, _layers
 from mtlbench.report.numbers import measure
 
@@ -35,6 +37,14 @@ def draw(study, numbers, monkeypatch):
         return one
 
     return drawn
+
+
+def test_arms_are_apart_without_their_colours(draw, study):
+    lines = [line for line in draw(pr).figure.axes[0].lines if len(line.get_xdata()) > 2]
+    assert len({line.get_linestyle() for line in lines}) == 3
+    joint = study.of_arm("joint")[0]
+    pair = (joint, replace(joint, name="another"))
+    assert [style["linestyle"] for style in line_styles(study, pair).values()] == ["-.", "-"]
 
 
 def test_pr_is_the_mean_over_seeds_of_the_precision_at_each_recall(draw, study):

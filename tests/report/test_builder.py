@@ -19,7 +19,7 @@ FILES = {
     *("methods.md", "references.bib"),
 }
 ALWAYS = {"forest", "differences", "swarm", "curves"}
-SCORES, MASKS = {"roc", "pr", "calibration"}, {"ecdf"}
+SCORES, MASKS = {"roc", "pr", "calibration"}, {"ecdf", "froc"}
 FIGURES = ALWAYS | SCORES | MASKS | {"plane", "cases"}
 DICE = ("dice", "dice_lesions", "dice_any", "dice_image")
 
@@ -186,6 +186,10 @@ def test_a_column_in_which_nothing_stands_is_left_out(arms_study, arms_report, n
     assert "Selected on validation" not in full
     assert "Validation data selected nothing" in full
     assert "| Seed SD |" in full
+    assert (
+        "| Here | Published | Δ [interval], points | Method |"
+        in (arms_report / "table.md").read_text()
+    )
     path = arms_study / "cells.csv"
     cells = pd.read_csv(path, dtype=str, keep_default_na=False)
     cells[cells["seed"] == "0"].to_csv(path, index=False)
@@ -275,7 +279,8 @@ def test_a_baseline_without_the_metric_is_said_so(arms_study, no_figures):
     page = (report / "table.md").read_text()
     assert page.count("the baseline has no value") == 1
     assert (
-        "since the baseline has no value: Mean Dice, Lesion Dice, Any-lesion Dice, Per-image Dice."
+        "since the baseline has no value: Mean Dice, Lesion Dice, Any-lesion Dice, Per-image Dice, "
+        "FROC score, Lesion sensitivity at 0.25 FP per image, "
     ) in page
 
 

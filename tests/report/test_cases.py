@@ -77,8 +77,9 @@ def test_dice_and_score_are_those_of_the_predictions(arms_study):
         assert table.loc[(case, "joint"), "mean_dice"] == pytest.approx(dice.loc[case].mean())
     best = dice.mean(axis=1).idxmax()
     score = table.loc[(best, "joint"), "score"]
-    below = drawn.figure.axes[9].get_xlabel()
-    assert below == f"Dice {100 * dice.loc[best, 'joint']:.0f} %\nscore {score:.2f}"
+    told = below(drawn, best)
+    assert told.startswith(f"any-lesion Dice {100 * dice.loc[best, 'joint']:.0f} % ")
+    assert told.endswith(f" score {score:.2f}")
     score = table.loc[(best, "cls"), "score"]
     assert drawn.figure.axes[5].get_xlabel() == f"cls: score {score:.2f}"
     assert np.isnan(table.loc[(NORMAL, "joint"), "dice"])
@@ -110,6 +111,57 @@ def test_only_cases_that_every_run_has_kept_are_ranked(arms_study):
     np.savez(path, **fewer)
     (drawn,) = draw(arms_study)
     assert {name for _, name in row_names(drawn.figure)} == {NORMAL, LESIONS[1], LESIONS[4]}
+
+
+def predict_lesion(folder, case, area_5):
+    """Let seed 0 of `joint` predict so many pixels of each class, in the true lesion if any."""
+    run = next(c for c in read_study(folder).complete if c.arm == "joint").runs[0]
+    path = run.folder.path / "predictions.csv"
+    frame = pd.read_csv(path)
+    true_5, pred_5, both_5 = (
+        [f"{kind}_{k}" for k in range(5)] for kind in ("true", "pred", "both")
+    )
+    row = frame.index[frame["image_id"] == case][0]
+    frame.loc[row, pred_5] = area_5
+    frame.loc[row, both_5] = np.minimum(area_5, frame.loc[row, true_5].to_numpy(float))
+    frame.to_csv(path, index=False)
+    files = run.folder.record()["files"] | run.folder.describe(["predictions.csv"])
+    run.folder.write_record(run.folder.record() | {"files": files})
+
+
+def below(drawn, case, column=4):
+    rows = [name for _, name in row_names(drawn.figure)]
+    return " ".join(drawn.figure.axes[5 * rows.index(case) + column].get_xlabel().split())
+
+
+@pytest.mark.parametrize(("right", "marked"), [(0.25, True), (0.75, False)])
+def test_a_lesion_found_in_the_wrong_class_is_marked(arms_study, right, marked):
+    """All its pixels and no other are predicted a lesion."""
+    keep(arms_study, LESIONS[:1])
+    cell = next(c for c in read_study(arms_study).complete if c.arm == "joint")
+    truth = cell.frame.query("image_id == @LESIONS[0]").iloc[0]
+    area_5 = truth[[f"true_{k}" for k in range(5)]].to_numpy(int)
+    kind = 1 + int(np.argmax(area_5[1:]))
+    found = round(right * area_5[kind])
+    other = 1 + kind % 4
+    area_5[[kind, other]] = found, area_5[kind] - found
+    predict_lesion(arms_study, LESIONS[0], area_5)
+    (drawn,) = draw(arms_study)
+    wrong = " wrong class" if marked else ""
+    assert below(drawn, LESIONS[0]).startswith(f"any-lesion Dice 100 %{wrong} score")
+    assert "wrong class: most pixels" in drawn.caption
+    share = drawn.data.set_index(["image_id", "cell"]).loc[(LESIONS[0], "joint"), "right_class"]
+    assert share == pytest.approx(found / (found + area_5[other]))
+
+
+def test_a_normal_image_tells_the_area_of_its_false_positives(arms_study):
+    keep(arms_study, ())
+    predict_lesion(arms_study, NORMAL, (3072 - 307, 0, 307, 0, 0))
+    (drawn,) = draw(arms_study)
+    assert below(drawn, NORMAL).startswith("FP area 10.0 % score")
+    row = drawn.data.set_index(["image_id", "cell"]).loc[(NORMAL, "joint")]
+    assert row["false_area"] == pytest.approx(307 / 3072)
+    assert np.isnan(row["dice"])
 
 
 def test_nothing_is_drawn_where_no_arm_segments(arms_study):

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
@@ -16,6 +17,7 @@ from mtlbench.report.figures import (
     draw_all,
     ecdf,
     forest,
+    froc,
     pr,
     roc,
     swarm,
@@ -25,7 +27,7 @@ from mtlbench.report.figures.style import styled
 from mtlbench.report.numbers import measure
 
 INTERVALS = (forest, differences, sweep, swarm)
-MODULES = (*INTERVALS, roc, pr, calibration, ecdf, curves, cases)
+MODULES = (*INTERVALS, roc, pr, calibration, froc, ecdf, curves, cases)
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +179,22 @@ def test_a_spike_leaves_the_axes_and_the_caption_says_so(arms_study):
     assert drawn.data["val_loss_cls"].max() == 50
 
 
+def test_a_high_first_epoch_leaves_the_axes():
+    """0.9 in the first of six epochs, then 0.25 to 0.2: the axis ends at the quantile of those."""
+    columns = ["loss_cls", "val_loss_cls"]
+    history = pd.DataFrame({"epoch": range(1, 7), "loss_cls": [0.9, *np.linspace(0.25, 0.2, 5)]})
+    history = history.assign(val_loss_cls=history["loss_cls"])
+    axis = Figure().subplots()
+    assert curves._cut(axis, {"cls": history}, curves.PANELS[:2])
+    low, high = axis.get_ylim()
+    usual = np.quantile(np.repeat(np.linspace(0.25, 0.2, 5), 2), 0.99)
+    assert (low, high) == pytest.approx((0.2 - 0.05 * (usual - 0.2), usual + 0.05 * (usual - 0.2)))
+    gentle = history.assign(**dict.fromkeys(columns, np.linspace(0.28, 0.2, 6)))
+    assert not curves._cut(axis, {"cls": gentle}, curves.PANELS[:2])
+    alone = history[:1]
+    assert not curves._cut(axis, {"cls": alone}, curves.PANELS[:2])
+
+
 def test_folds_of_unequal_length_are_averaged_by_epoch():
     history = pd.DataFrame(
         {
@@ -258,7 +276,7 @@ def test_seed_values_are_the_metric_of_each_seed(written):
 def test_files_are_what_journals_ask_for(written, tmp_path):
     study, folder = read_study(written / "arms"), tmp_path / "figures"
     draw_all(study, measure(study), folder, images=True)
-    assert len(list(folder.glob("*.pdf"))) == 10
+    assert len(list(folder.glob("*.pdf"))) == 11
     for path in folder.glob("*.pdf"):
         assert not pd.read_csv(path.with_suffix(".csv")).empty
         assert b"/Type3" not in path.read_bytes()

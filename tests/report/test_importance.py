@@ -158,6 +158,17 @@ def test_pruned_trials_are_said_to_be_left_out_and_what_that_does(search_study, 
         assert "a key that makes a trial poor counts for less than it matters" in told
 
 
+@pytest.mark.parametrize(
+    ("key", "words"), [("loss.class_weights", "class weights"), ("optim.lr", "learning rate")]
+)
+def test_factors_are_named_in_words(search_study, key, words):
+    rows = SEARCH.replace("loss.lambda", key)
+    (search_study / "importances.csv").write_text(rows)
+    (drawn,) = figure.draw(read_study(search_study))
+    labels = [tick.get_text() for tick in drawn.figure.axes[0].get_yticklabels()]
+    assert labels == [words]
+
+
 def test_a_search_without_pruning_leaves_nothing_out(search_study):
     path = search_study / "trials.csv"
     path.write_text(path.read_text().replace("pruned", "failed"))
@@ -187,7 +198,10 @@ def test_bars_are_the_shares_and_hollow_where_p_is_large(sweep_study):
         (drawn,) = figure.draw(study)
         drawn.figure.draw_without_rendering()
     axis = drawn.figure.axes[0]
-    assert axis.get_xlabel().startswith("AUC")
+    assert axis.get_xlabel().replace("\n", " ") == "Share of variance in validation AUC (%)"
+    assert axis.get_xlim() == (0, 100)
+    for text in axis.texts:
+        assert text.get_window_extent().x1 <= axis.get_window_extent().x1
     auc = table[table["metric"] == "auc"]
     widths = [patch.get_width() for patch in axis.patches]
     assert widths == pytest.approx(list(100 * auc["importance"]))

@@ -34,18 +34,19 @@ def measured(written):
 def test_the_paragraph_says_what_was_done(measured, arms_report):
     said = methods(*measured)
     for words in (
-        "prepared at 64 × 48 pixels",
+        "resampled to 64 × 48 pixels",
         "patients/cases: val 20/40, test 40/80",
-        "cls: classification; seg: segmentation; sequential: segmentation, then classification; "
-        "joint: both tasks at once (λ = 0.5)",
+        "We compared cls (classification), seg (segmentation), sequential (segmentation, then "
+        "classification) and joint (both tasks at once, λ = 0.5).",
         "backbone resnet18 (output stride 32, mean pooling",
-        "AdamW, learning rate 0.001, weight decay 0.01, batches of 16",
+        "AdamW (learning rate 0.001, weight decay 0.01, batch size 16)",
         "6 epochs: every stage",
-        "seeds 0, 1",
+        "seeds 0 and 1",
         "weights of the last epoch",
-        "Tested on 40 patients (80 cases)",
+        "The test set had 40 patients (80 cases)",
+        "The test set was not used for any choice.",
         "(200 resamples)",
-        "adjusted by Holm over all cells",
+        "adjusted by the Holm procedure over all cells",
         "mtlbench 0.1.0, torch 2.10.0",
         "8 runs took 0.0278 core hours on cpu",  # 8 × 12.5 s
     ):
@@ -56,7 +57,7 @@ def test_the_paragraph_says_what_was_done(measured, arms_report):
 
 def test_a_sweep_says_which_cell_stands_for_its_arm(sweep_report):
     said = (sweep_report / "methods.md").read_text()
-    assert "the one with the best mean val.auc stands for it" in said
+    assert "the one with the best mean val.auc represents it" in said
 
 
 def test_hours_are_those_of_what_a_run_holds(arms_study):

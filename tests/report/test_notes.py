@@ -8,7 +8,7 @@ from mtlbench.report.collect import read_study
 from mtlbench.report.notes import tasks_notes
 from mtlbench.report.numbers import measure
 
-PATIENTS_ALONE = "an interval tells the uncertainty from the choice of patients, not from training"
+PATIENTS_ALONE = "an interval covers the sampling of patients, not the variation between trainings"
 
 
 @pytest.fixture(scope="module")

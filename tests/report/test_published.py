@@ -81,7 +81,7 @@ def test_a_published_number_before_the_last_stage_is_set_against_ours_before_it(
     study = read_study(arms_study)
     numbers = measure(study)
     values, differences = published_tables(published(study, numbers)[0])
-    assert "sequential, Mean Dice: measured before the last stage of training." in values.notes
+    assert "sequential, Mean Dice: measured before the last training stage." in values.notes
     assert "stage" not in values.notes[0]
     (row,) = (r for r in differences.blocks[0].rows if r[1].text == "sequential")
     assert row[0].text == "sequential (before the last stage)"

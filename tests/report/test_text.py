@@ -19,6 +19,11 @@ def test_p_is_never_zero(p, shown):
     assert text.p_value(p) == shown
 
 
+def test_p_is_told_as_an_equation():
+    assert text.p_equation(0.0123) == "p = 0.012"
+    assert text.p_equation(0.0009) == "p < 0.001"
+
+
 def test_numbers_read_in_percent():
     assert text.estimate(0.8402, 0.801, 0.8733) == "84.0 [80.1, 87.3]"
     assert text.estimate(1.0, None, None) == "100.0 [–]"
@@ -32,6 +37,12 @@ def test_a_small_difference_does_not_read_as_none():
     assert text.difference(-0.11409, -0.18976, -0.00003) == "−11.4 [−19.0, −0.0]"
     assert text.difference(0.02, 0.0004, 0.05) == "+2.0 [+0.0, +5.0]"
     assert text.difference(0.02, -0.0004, 0.05) == "+2.0 [−0.0, +5.0]"
+
+
+def test_words_are_listed_as_in_a_sentence():
+    assert text.listed(["a"]) == "a"
+    assert text.listed(["a", "b"]) == "a and b"
+    assert text.listed(iter(["a", "b", "c"]), "or") == "a, b or c"
 
 
 def test_markdown_loses_its_meaning():

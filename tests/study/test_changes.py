@@ -44,7 +44,7 @@ GROWTH = [
 
 
 @pytest.fixture
-def begun(tmp_path, design_of):
+def begun(tmp_path, design_of, complete):
     """A results folder of the tiny study in which every run has begun."""
     design, folder = design_of(), tmp_path / "results"
     write_csv(folder / "cells.csv", *design.cells_table())
@@ -52,7 +52,7 @@ def begun(tmp_path, design_of):
         path = folder / "runs" / name
         path.mkdir(parents=True)
         write_json(path / "config.json", run.config)
-        RunFolder(path).write_record({"state": "complete", "files": {}})
+        complete(RunFolder(path))
     return folder
 
 
@@ -83,7 +83,7 @@ def test_a_change_is_refused_also_where_cells_csv_has_been_deleted(
     assert said.replace("joint: is", ": is") in str(error.value)
 
 
-def test_other_weights_are_refused_but_a_file_may_move(tmp_path, study_file, design_of):
+def test_other_weights_are_refused_but_a_file_may_move(tmp_path, study_file, design_of, complete):
     file, moved = tmp_path / "a.pth", tmp_path / "b.pth"
     file.write_bytes(b"old")
 
@@ -97,7 +97,7 @@ def test_other_weights_are_refused_but_a_file_may_move(tmp_path, study_file, des
     write_csv(folder / "cells.csv", *design.cells_table())
     for name, run in design.runs.items():
         write_json(folder / "runs" / name / "config.json", run.config)
-        RunFolder(folder / "runs" / name).write_record({"state": "complete", "files": {}})
+        complete(RunFolder(folder / "runs" / name))
     file.rename(moved)
     check(folder, study_file, pretrained(moved))
     moved.write_bytes(b"new")

@@ -1,7 +1,7 @@
 import pytest
 
 from mtlbench.config import load_study
-from mtlbench.records import RunFolder, write_csv
+from mtlbench.records import run_folder, write_csv
 from mtlbench.study import cost
 from mtlbench.study.cells import Cell, expand, resolve
 from mtlbench.study.data import load_data
@@ -45,35 +45,27 @@ def estimated(study_file, tmp_path, monkeypatch):
     return estimate
 
 
-def test_what_is_left_of_an_ablation(estimated, tmp_path):
+def test_what_is_left_of_an_ablation(estimated, complete, tmp_path):
     seconds, own_s, design = estimated()
     assert seconds == pytest.approx(8 * own_s)
     name, run = next(iter(design.runs.items()))
-    RunFolder(tmp_path / "results" / "runs" / name).path.mkdir(parents=True)
-    RunFolder(tmp_path / "results" / "runs" / name).write_record(
-        {"state": "complete", "files": {}, "wall_s": 3 * own_s, "steps": run.steps}
-    )
+    complete(run_folder(tmp_path / "results", name), wall_s=3 * own_s, steps=run.steps)
     # This run of cls took three times as long; so will the other, and those that end sequential.
     assert estimated()[0] == pytest.approx((3 + 2 * 3 + 4) * own_s)
 
 
-def test_weights_that_are_gone_are_part_of_what_is_left(estimated, tmp_path):
+def test_weights_that_are_gone_are_part_of_what_is_left(estimated, complete, tmp_path):
     """The run of seg is complete without weights, and sequential starts from it."""
-
-    def complete(name, wall_s):
-        folder = RunFolder(tmp_path / "results" / "runs" / name)
-        folder.path.mkdir(parents=True)
-        (folder.path / "predictions.csv").write_text("")
-        files, steps = folder.describe(["predictions.csv"]), design.own_steps(name)
-        folder.write_record({"state": "complete", "files": files, "wall_s": wall_s, "steps": steps})
-
     _, own_s, design = estimated()
-    follower = next(run for run in design.runs.values() if run.starts_from)
-    complete(follower.starts_from, 2 * own_s)
-    # Runs of seg take twice as long: one is left, and one is trained again.
-    assert estimated()[0] == pytest.approx((2 * 2 + 6) * own_s)
-    complete(follower.hash, own_s)
-    assert estimated()[0] == pytest.approx((2 + 5) * own_s)
+    run = next(run for run in design.runs.values() if run.starts_from)
+    for name, wall_s, expected in (
+        # Runs of seg take twice as long: one is left, and one is trained again.
+        (run.starts_from, 2 * own_s, 2 * 2 + 6),
+        (run.hash, own_s, 2 + 5),
+    ):
+        place = run_folder(tmp_path / "results", name)
+        complete(place, wall_s=wall_s, steps=design.own_steps(name))
+        assert estimated()[0] == pytest.approx(expected * own_s)
 
 
 def test_a_search_is_its_trials_and_finalists_at_the_middle_of_its_space(estimated, tmp_path):
@@ -88,16 +80,16 @@ def test_a_search_is_its_trials_and_finalists_at_the_middle_of_its_space(estimat
     assert estimated(*SEARCHED)[0] == pytest.approx((2 + 2 + others) * own_s)
 
 
-def test_of_a_search_that_is_done_the_finalists_that_are_known_are_left(estimated, tmp_path):
+def test_of_a_search_that_is_done_the_finalists_that_are_known_are_left(
+    estimated, complete, tmp_path
+):
     write_trials(tmp_path, ["complete"] * 5)
     seconds, own_s, design = estimated(*SEARCHED, found=2)
     names = [row.run.hash for row in design.rows if row.cell.trial is not None]
     assert len(names) == 4
     assert seconds == pytest.approx((4 + 3 * 2) * own_s)
-    done = RunFolder(tmp_path / "results" / "runs" / names[0])
-    done.path.mkdir(parents=True)
-    record = {"state": "complete", "files": {}, "wall_s": own_s, "steps": design.rows[0].run.steps}
-    done.write_record(record)
+    done, steps = run_folder(tmp_path / "results", names[0]), design.rows[0].run.steps
+    complete(done, wall_s=own_s, steps=steps)
     assert estimated(*SEARCHED, found=2)[0] == pytest.approx((3 + 3 * 2) * own_s)
 
 

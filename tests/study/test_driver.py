@@ -23,6 +23,13 @@ class Stopped(BaseException):
     pass
 
 
+def finish(folder):
+    """Write a run that is complete."""
+    (folder.path / "predictions.csv").write_text("score\n")
+    files = folder.describe(["predictions.csv"])
+    folder.write_record({"state": "complete", "files": files, "validation": {}})
+
+
 class FakeExecutor:
     """Ends each run by a script: an error's text, or a word of those below; at the end `ok`.
 
@@ -57,7 +64,7 @@ class FakeExecutor:
         folder = RunFolder(task.folder)
         before = folder.record()
         if outcome == "ok":
-            folder.write_record({"state": "complete", "files": {}, "validation": {}})
+            finish(folder)
             return [Ended(name, None)]
         if outcome == "stop":
             raise Stopped
@@ -323,7 +330,7 @@ def test_a_run_that_another_process_computes_is_waited_for(tmp_path, design_of, 
         def ended(self, name):
             super().ended(name)
             if len(self.told) == len(design.runs) - 3:
-                folder.write_record({"state": "complete", "files": {}, "validation": {}})
+                finish(folder)
                 lock.release()
 
     assert run(tmp_path, design, executor, Finishing()) == {}
@@ -361,7 +368,7 @@ def test_a_run_that_hangs_on_another_host_is_told_once(tmp_path, design_of, monk
         def tick(self, work):
             looks.append(work)
             if len(looks) == 20:
-                folder.write_record({"state": "complete", "files": {}, "validation": {}})
+                finish(folder)
                 lock.release()
 
     notes = Patient()

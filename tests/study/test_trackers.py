@@ -10,7 +10,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 
@@ -205,14 +204,11 @@ def test_mlflow_says_what_failed(once, tmp_path):
     assert found.data.tags["error"] == "out of memory"
 
 
-def test_wandb_resumes_under_the_same_id(run, tmp_path):
+def test_wandb_resumes_under_the_same_id(run, tmp_path, wait_for):
     children = run("wandb", 1, 3, "kill")
     assert children
     run("wandb", 1, 4, "end")
-    ended_by = time.monotonic() + 10
-    while any(map(lives, children)):
-        assert time.monotonic() < ended_by, "W&B's process outlives its driver"
-        time.sleep(0.1)
+    wait_for(lambda: not any(map(lives, children)))
     files = sorted((tmp_path / "trackers/wandb").glob("offline-run-*/*.wandb"))
     assert [file.name for file in files] == [f"run-{NAME}.wandb"] * 2
     records = list(wandb_records(files[1]))

@@ -66,9 +66,9 @@ def test_a_run_that_any_cell_needs_stays(folder):
 
 
 @pytest.mark.parametrize("state", ["running", "interrupted", "failed", "complete"])
-def test_weights_stay_until_what_starts_from_them_is_complete(folder, state):
+def test_weights_stay_until_what_starts_from_them_is_complete(folder, complete, state):
     run = starting_from("a")
-    RunFolder(folder / "runs" / run.hash).write_record({"state": state, "files": {}})
+    complete(run_folder(folder, run.hash), state=state)
     drop_models(folder, [["a"], ["b"]], "none", "val.auc", [run])
     assert kept(folder) == {"c", "d"} | ({"a"} if state != "complete" else set())
 
@@ -107,11 +107,10 @@ def test_a_run_that_is_whole_or_not_complete_is_left_alone(folder):
 
 
 @pytest.fixture
-def first(folder):
+def first(folder, complete):
     """A complete run that was compiled and does not keep its weights."""
     run = Run({"starts_from": None}, 1, 1)
-    record = {"state": "complete", "files": {}, "device": "cuda: X", "compile": "default"}
-    RunFolder(folder / "runs" / run.hash).write_record(record | {"validation": {}})
+    complete(run_folder(folder, run.hash), device="cuda: X", compile="default")
     return run
 
 
@@ -119,7 +118,9 @@ def make(folder, run):
     """Compute the run that makes weights again."""
     place = RunFolder(folder / "runs" / weights_again(folder, run).hash)
     (place.path / MODEL).write_bytes(b"the same")
-    place.write_record({"state": "complete", "files": place.describe([MODEL])})
+    (place.path / "predictions.csv").write_text("score\n")
+    files = place.describe([MODEL, "predictions.csv"])
+    place.write_record({"state": "complete", "files": files})
     return place
 
 
@@ -172,7 +173,7 @@ def test_a_kill_while_weights_are_taken_over_costs_these_alone(folder, first, mo
         is_lost = True
 
 
-def test_what_starts_from_lost_weights_has_them_made_again(folder):
+def test_what_starts_from_lost_weights_has_them_made_again(folder, complete):
     """Three stages: a, b, then one that is not begun; c and d start from none."""
     last = starting_from("b")
     second = Run({"starts_from": "a"}, 1, 1)
@@ -183,7 +184,7 @@ def test_what_starts_from_lost_weights_has_them_made_again(folder):
     assert to_make_again(folder, runs) == [second, first]
     (run_folder(folder, "c").path / MODEL).unlink()  # deleted, and nothing starts from it
     assert to_make_again(folder, runs) == [second, first]
-    run_folder(folder, last.hash).write_record({"state": "complete", "files": {}})
+    complete(run_folder(folder, last.hash))
     assert to_make_again(folder, runs) == []
 
 

@@ -66,8 +66,8 @@ def test_a_run_that_goes_on_keeps_its_mode(task, monkeypatch, before, device, as
     RunFolder(task.folder).write_record({"state": "interrupted", "device": name, **kept})
     modes = []
 
-    def stop(*arguments):
-        modes.append(arguments[-1])
+    def stop(*arguments, mode, **options):
+        modes.append(mode)
         raise Stopped
 
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
@@ -87,9 +87,9 @@ def test_operations_that_do_not_repeat_their_bits_are_told_over_all_attempts(
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     true_train = attempt.train
 
-    def train(*arguments):
+    def train(*arguments, **options):
         torch.zeros(3).put_(torch.tensor([0]), torch.tensor([1.0]))
-        return true_train(*arguments)
+        return true_train(*arguments, **options)
 
     monkeypatch.setattr(attempt, "train", train)
     stop, last = StopRequest(), 3 * cohort.steps_per_epoch(4)

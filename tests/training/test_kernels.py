@@ -39,7 +39,7 @@ def computed(tmp_path_factory):
     np.savez(folder / "in.npz", **arrays)
     script = Path(__file__).with_name("interpreted.py")
     command = [sys.executable, str(script), str(folder / "in.npz"), str(folder / "out.npz")]
-    subprocess.run(command, env=os.environ | {"TRITON_INTERPRET": "1"}, check=True, timeout=300)
+    subprocess.run(command, env=os.environ | {"TRITON_INTERPRET": "1"}, check=True, timeout=600)
     return dict(np.load(folder / "out.npz"))
 
 

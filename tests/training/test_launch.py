@@ -234,7 +234,7 @@ def test_a_batch_must_have_a_case_for_each_rank(new_task):
 
 def report(rank, at, **fields):
     silent = {"reason": f"RuntimeError: from {rank}", "traceback": "", "out_of_memory": False}
-    return {"rank": rank, "at": at, "os_error": None} | silent | fields
+    return {"rank": rank, "at": at, "os_error": None, "diverged": None} | silent | fields
 
 
 @pytest.mark.parametrize(
@@ -246,6 +246,7 @@ def report(rank, at, **fields):
         ([], [(1, "SIGABRT")], launch.RankError("rank 1 was killed by SIGABRT")),
         ([], [], launch.RankError("torchrun ended with code 1")),
         ([report(1, 1.0, out_of_memory=True)], [], MemoryError("RuntimeError: from 1")),
+        ([report(1, 1.0, diverged="not finite")], [], DivergedError("not finite", {})),
         ([report(0, 1.0, os_error=[28, "full", "/x"])], [], OSError(28, "full", "/x")),
     ],
 )

@@ -40,7 +40,7 @@ def of_two(tmp_path_factory):
         )
         for index in range(2)
     ]
-    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    assert [rank.wait(timeout=600) for rank in ranks] == [0, 0]
     return [load_file(folder / f"{index}.safetensors") for index in range(2)]
 
 

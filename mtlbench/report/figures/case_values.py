@@ -36,15 +36,15 @@ def case_values(cell: Cell) -> pd.DataFrame:
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)), index=index)
 
 
-def value_text(values: Mapping[str, float]) -> str:
+def value_lines(values: Mapping[str, float]) -> list[str]:
     """A case's row of `case_values` as the lines below its panel."""
     lines = []
     if not absent(values["dice"]):
-        wrong = f" ({WRONG_CLASS})" if values["right_class"] < 0.5 else ""
-        lines.append(f"any-lesion Dice {100 * values['dice']:.0f} %{wrong}")
+        lines.append(f"any-lesion Dice {100 * values['dice']:.0f}\N{NO-BREAK SPACE}%")
+        lines += [WRONG_CLASS] * (values["right_class"] < 0.5)
     elif not absent(values["false_area"]):
         lines.append(f"FP area {100 * values['false_area']:.1f} %")
-    return "\n".join([*lines, *score_lines(values)])
+    return [*lines, *score_lines(values)]
 
 
 def score_lines(values: Mapping[str, float]) -> list[str]:

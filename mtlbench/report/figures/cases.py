@@ -24,7 +24,7 @@ from mtlbench.report.figures.case_values import (
     WRONG_CLASS,
     case_values,
     score_lines,
-    value_text,
+    value_lines,
 )
 from mtlbench.report.figures.style import TWO_COLUMNS, Drawn, wrapped
 from mtlbench.report.numbers import Numbers
@@ -71,7 +71,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     if not picked:
         return
     side = (TWO_COLUMNS - NAMES_WIDTH) / (2 + len(segmenting))
-    characters = int(15 * side)
+    characters = int(16 * side)
     height, width = segmenting[0].panels["images"].shape[1:]
     tall = 0.7 + len(picked) * (side * height / width + 0.5)
     figure = Figure(figsize=(TWO_COLUMNS, min(tall, MOST_HEIGHT)))
@@ -122,8 +122,8 @@ def _rule(n_lesions: int) -> str:
         )
     return (
         f"The best, the median and the worst of {n_lesions} test cases with a lesion (evenly "
-        "spaced in the order of lesion area) by the mean any-lesion Dice of the shown segmentations, "
-        f"ties by name; and {normal}"
+        "spaced in the order of lesion area) by the mean any-lesion Dice of the shown "
+        f"segmentations, ties by name; and {normal}"
     )
 
 
@@ -182,7 +182,7 @@ def _row(
     _show(axes[1], image_HW, truth_HW, label)
     for axis, one in zip(axes[2:], segmenting, strict=True):
         own_HW, pred_HW = (one.panels[key][one.place(case)] for key in ("images", "pred"))
-        text = "\n".join(wrapped(t, characters) for t in value_text(one.values[case]).split("\n"))
+        text = "\n".join(wrapped(line, characters) for line in value_lines(one.values[case]))
         _show(axis, own_HW, pred_HW, text)
 
 

@@ -30,7 +30,7 @@ PANELS = (
 
 
 USUAL = 0.99
-"""The quantile of a loss at which its axis may end: what is beyond it are spikes."""
+"""The quantile of a loss after the first epoch at which its axis may end."""
 
 
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
@@ -80,18 +80,21 @@ def _data(histories: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _beyond(cut: list[str]) -> str:
     panels = " and of ".join(f"({name})" for name in cut)
-    return f" Spikes, the highest 1 % of the losses, leave the axes of {panels}." if cut else ""
+    beyond = "The first epoch and spikes, the highest 1 % of the later losses, leave the axes of"
+    return f" {beyond} {panels}." if cut else ""
 
 
 def _cut(
     axis: Axes, histories: dict[str, pd.DataFrame], pair: Sequence[tuple[str, str, float]]
 ) -> bool:
-    """End a pair's axis below spikes that would press its curves flat; whether there are any."""
+    """End a pair's axis below what would press its curves flat; whether there is anything."""
     columns = [column for column, _, _ in pair]
-    values = pd.concat([history[columns].stack().dropna() for history in histories.values()])
-    if values.empty:
+    history = pd.concat(histories.values())
+    losses = history[columns].to_numpy(float)
+    later = losses[history["epoch"] > history["epoch"].min()]  # of weights that have learnt
+    if np.isnan(later).all():
         return False
-    low, usual, high = np.quantile(values.to_numpy(float), [0, USUAL, 1])
+    low, usual, high = np.nanmin(losses), np.nanquantile(later, USUAL), np.nanmax(losses)
     if high - low <= 2 * (usual - low):
         return False
     margin = 0.05 * (usual - low)
@@ -114,7 +117,8 @@ def _panel(
             continue
         style = styles[cell.name]
         for _, one in history.groupby("run"):
-            axis.plot(one["step"], factor * one[column], **style | {"alpha": 0.3}, linewidth=0.6)
+            faint = {"alpha": 0.3, "linewidth": 0.6, "linestyle": "-"}
+            axis.plot(one["step"], factor * one[column], **style | faint)
         mean = _mean(history, [column])
         alone = {"marker": "o", "markersize": 2.5} if len(mean) == 1 else {}  # no line to see
         axis.plot(mean["step"], factor * mean[column], **style | alone)

@@ -21,7 +21,7 @@ from mtlbench.report.figures.style import (
 from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers, Row
 from mtlbench.report.tables import ADJUSTED
-from mtlbench.report.text import METRICS, absent, p_value
+from mtlbench.report.text import METRIC_NAMES, absent, p_value
 
 COLUMNS = ("cell", "arm", "baseline", "metric", "difference", "low", "high", "p_adjusted", "margin")
 """Of the data that are drawn."""
@@ -31,7 +31,7 @@ NOT_RELIABLE = "p n.r."
 
 def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
     """Rows are the cells that any metric compares; nothing where no metric has a baseline."""
-    metrics = [m for m in METRICS if any(metric == m for _, metric in numbers.comparison)]
+    metrics = [m for m in METRIC_NAMES if any(metric == m for _, metric in numbers.comparison)]
     compared = {name for name, _ in numbers.comparison}
     cells = tuple(cell for cell in study.complete if cell.name in compared)
     if not cells:
@@ -57,7 +57,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         f"over all cells within one metric by {ADJUSTED[study.config.compare.adjust]}"
         f"{doubt}{margin}{hollow} "
         f"({basis(study, numbers, numbers.comparisons)}).",
-        f"Differences from the baseline in {', '.join(METRICS[m] for m in metrics)}",
+        f"Differences from the baseline in {', '.join(METRIC_NAMES[m] for m in metrics)}",
     )
 
 
@@ -80,7 +80,7 @@ def _panel(
         mark(axis, value, y, colour, bare=bare)
     base = numbers.baselines[metric]
     against = f"against {base.label if base else ''}"
-    axis.set_xlabel(f"Δ {METRICS[metric]}\n(points)\n{wrapped(against, 16)}")
+    axis.set_xlabel(f"Δ {METRIC_NAMES[metric]}\n(points)\n{wrapped(against, 16)}")
     axis.margins(x=0.16)
     widen(axis, "x")
     axis.grid(axis="x")

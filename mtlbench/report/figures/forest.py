@@ -28,7 +28,7 @@ from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers, Row
 from mtlbench.report.published import Published, published
 from mtlbench.report.tables import earlier
-from mtlbench.report.text import METRICS, absent
+from mtlbench.report.text import METRIC_NAMES, absent
 
 BELOW = 0.3
 """Distance of a published value from ours, in rows."""
@@ -88,7 +88,8 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         "Test values of every cell; grey lines: the baselines"
         f"{_bare(numbers)}{_published(others)} "
         f"({basis(study, numbers, numbers.estimates)}).",
-        f"Forest plot of {', '.join(METRICS[m] for m in metrics)} of {len(study.complete)} cells",
+        f"Forest plot of {', '.join(METRIC_NAMES[m] for m in metrics)} "
+        f"of {len(study.complete)} cells",
     )
 
 
@@ -130,7 +131,7 @@ def _data(lines: Sequence[_Line]) -> pd.DataFrame:
         {key: row[key] for key in keys} | {"stage": line.stage}
         for line in lines
         for row in line.ours.values()
-        if row["metric"] in METRICS
+        if row["metric"] in METRIC_NAMES
     ]
     rows += [
         row.model_dump(include={"metric", "value", "low", "high", "stage"})
@@ -145,7 +146,7 @@ def _data(lines: Sequence[_Line]) -> pd.DataFrame:
 def _bare(numbers: Numbers) -> str:
     """What hollow dots mean and why, from what `compare` warned of the values that are drawn."""
     said = (re.fullmatch(r"(\w+), (.*?): no interval: (.*)", line) for line in numbers.warnings)
-    drawn = [one for one in said if one and one[1] in METRICS]
+    drawn = [one for one in said if one and one[1] in METRIC_NAMES]
     why = dict.fromkeys(one[3] for one in drawn if (one[2], one[1]) in numbers.estimate)
     return f"; hollow dots: no interval ({'; '.join(why)})" if why else ""
 

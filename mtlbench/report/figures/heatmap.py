@@ -15,7 +15,7 @@ from mtlbench.report.collect import Cell, Study, short_key, short_value
 from mtlbench.report.figures.style import GREY, TWO_COLUMNS, Drawn, letters, wrapped
 from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers
-from mtlbench.report.text import METRICS, percent
+from mtlbench.report.text import METRIC_NAMES, percent
 
 SHOWN = ("auc", "dice", "dice_lesions")
 MAP = "cividis"
@@ -82,7 +82,7 @@ def _figure(
             if m == 0:
                 axis.set_ylabel("\n".join(filter(None, [wrapped(grid.rest), short_key(keys[1])])))
         bar = figure.colorbar(mpl.cm.ScalarMappable(scale, MAP), ax=axes_GM[:, m], fraction=0.05)
-        bar.set_label(f"{METRICS[metric]} (%)")
+        bar.set_label(f"{METRIC_NAMES[metric]} (%)")
         bar.outline.set_visible(False)
         bar.ax.locator_params(nbins=4)
     letters(list(axes_GM.flat))
@@ -94,7 +94,7 @@ def _figure(
         _data(study, numbers, keys, metrics, grids),
         f"Test metrics over {keys[0]} and {keys[1]}, in percent; intervals are in the CSV."
         f"{frame} ({basis(study, numbers, numbers.estimates)}).",
-        f"{', '.join(METRICS[m] for m in metrics)} over {keys[0]} and {keys[1]}",
+        f"{', '.join(METRIC_NAMES[m] for m in metrics)} over {keys[0]} and {keys[1]}",
     )
 
 

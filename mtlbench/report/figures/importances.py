@@ -21,6 +21,10 @@ from mtlbench.report.text import absent, percent
 
 BAR = 0.6
 """Height of a bar, in units of a row."""
+MOST_OUTSIDE = 75
+"""Percent: beside a longer bar there is no room for its number."""
+WORDS = {"lr": "learning rate"}
+"""What a key's name does not say by itself."""
 
 
 def draw(study: Study) -> Iterator[Drawn]:
@@ -31,18 +35,15 @@ def draw(study: Study) -> Iterator[Drawn]:
     metrics = list(rows["metric"].unique())
     places = list(dict.fromkeys(zip(rows["arm"], rows["factor"], strict=True)))
     alone = rows["arm"].nunique() == 1
-    labels = [wrapped(factor_label(f) if alone else f"{factor_label(f)} ({a})") for a, f in places]
+    labels = [wrapped(_words(f) if alone else f"{_words(f)} ({a})") for a, f in places]
     width = ONE_COLUMN if len(metrics) == 1 else TWO_COLUMNS
     figure = Figure(figsize=(width, 0.75 + rows_height(labels, 0.2)))
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     limit = 1 - study.config.compare.level
     for axis, metric in zip(axes, metrics, strict=True):
         _panel(axis, rows[rows["metric"] == metric], places, limit)
-        axis.set_xlabel(
-            wrapped(
-                f"{metric_label(metric)}: share of variance (%)", 28 if len(metrics) < 3 else 22
-            )
-        )
+        label = f"Share of variance in validation {metric_label(metric)} (%)"
+        axis.set_xlabel(wrapped(label, 28 if len(metrics) < 3 else 22))
     axes[0].set_yticks(range(len(labels)), labels)
     axes[0].set_ylim(len(labels) - 0.5, -0.5)
     hollow = f" Hollow: p ≥ {limit:.2g}." if rows["p"].notna().any() else ""
@@ -56,21 +57,29 @@ def draw(study: Study) -> Iterator[Drawn]:
     )
 
 
+def _words(factor: str) -> str:
+    """`optim.lr × loss.class_weights` → `learning rate × class weights`."""
+    keys = factor_label(factor).split(" × ")
+    return " × ".join(WORDS.get(key, key.replace("_", " ")) for key in keys)
+
+
 def _panel(axis: Axes, rows: pd.DataFrame, places: list[tuple[str, str]], limit: float) -> None:
     for row in rows.to_dict("records"):
         y, share = places.index((row["arm"], row["factor"])), 100 * row["importance"]
         sure = absent(row["p"]) or row["p"] < limit
         axis.barh(y, share, BAR, color=PALETTE[0] if sure else "white", edgecolor=PALETTE[0])
+        inside = share > MOST_OUTSIDE
         axis.annotate(
             percent(row["importance"]),
             (share, y),
-            (3, 0),
+            (-3 if inside else 3, 0),
             textcoords="offset points",
+            ha="right" if inside else "left",
             va="center",
             fontsize=7,
-            color="black" if sure else GREY,
+            color=("white" if inside else "black") if sure else GREY,
         )
-    axis.set_xlim(0, 118)  # room for the number of a whole bar
+    axis.set_xlim(0, 100)
     axis.set_xticks([0, 50, 100])
     axis.grid(axis="x")
     axis.tick_params(axis="y", length=0)

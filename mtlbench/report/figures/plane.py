@@ -22,7 +22,7 @@ from mtlbench.report.figures.style import (
 from mtlbench.report.notes import seeds_caption, span
 from mtlbench.report.numbers import Numbers
 from mtlbench.report.published import published
-from mtlbench.report.text import METRICS, absent, level_text
+from mtlbench.report.text import METRIC_NAMES, absent, level_text
 
 PUBLISHED = " Grey marks: published values, other test sets."
 FRONT = "; dotted: Pareto front of the values"
@@ -113,7 +113,7 @@ def _others(study: Study, numbers: Numbers) -> Iterator[Row]:
         for name, values in one.models.items():
             if not all(metric in values for metric in AXES):
                 continue
-            early = [METRICS[m] for m in AXES if values[m].stage == BEFORE_LAST]
+            early = [METRIC_NAMES[m] for m in AXES if values[m].stage == BEFORE_LAST]
             comparable = not one.reasons[name] and not early
             yield {
                 "cell": name,

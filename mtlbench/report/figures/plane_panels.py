@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgba
 from mtlbench.analysis.regions import outline
 from mtlbench.report.collect import Cell, short_key, short_value
 from mtlbench.report.figures.style import GREY, HALO, mark_published, widen, wrapped
-from mtlbench.report.text import METRICS, absent
+from mtlbench.report.text import METRIC_NAMES, absent
 
 AXES = ("auc", "dice")
 MARGIN = 0.14
@@ -184,6 +184,6 @@ def _write(
 
 
 def _name(axis: Axes) -> None:
-    axis.set(xlabel=f"{METRICS['auc']} (%)", ylabel=f"{METRICS['dice']} (%)")
+    axis.set(xlabel=f"{METRIC_NAMES['auc']} (%)", ylabel=f"{METRIC_NAMES['dice']} (%)")
     axis.locator_params(nbins=5)
     axis.grid()

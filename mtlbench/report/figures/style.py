@@ -15,7 +15,7 @@ from matplotlib.patheffects import withStroke
 
 from mtlbench.report.collect import Cell, Study
 from mtlbench.report.files import write_csv
-from mtlbench.report.text import METRICS, lines
+from mtlbench.report.text import METRIC_NAMES, lines
 
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.0
 """Widths of a figure in a paper, in inches."""
@@ -89,13 +89,14 @@ def colours(study: Study) -> dict[str, str]:
 
 
 def line_styles(study: Study, cells: tuple[Cell, ...]) -> dict[str, dict[str, Any]]:
-    """Colour and dash per cell: an arm's colour, and another dash for each of its cells."""
-    palette, nth = colours(study), dict[str, int]()
+    """An arm's colour, and another dash for each arm, for print in grey, and each of its cells."""
+    palette = colours(study)
+    nth = {arm: i for i, arm in enumerate(palette)}
     styles = {}
     for cell in cells:
-        nth[cell.arm] = nth.get(cell.arm, -1) + 1
         dash = DASHES[nth[cell.arm] % len(DASHES)]
         styles[cell.name] = {"color": palette[cell.arm], "linestyle": dash}
+        nth[cell.arm] += 1
     return styles
 
 
@@ -121,7 +122,7 @@ def mark_published(
 
 def metric_label(metric: str) -> str:
     """An axis of a narrow panel: two lines for every metric, so that all stand at one height."""
-    return f"{METRICS[metric]}\n(%)"
+    return f"{METRIC_NAMES[metric]}\n(%)"
 
 
 def widen(axis: Axes, which: Literal["x", "y"], least: float = -100) -> None:

@@ -19,7 +19,7 @@ from mtlbench.report.figures.style import (
 )
 from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers
-from mtlbench.report.text import METRICS, absent
+from mtlbench.report.text import METRIC_NAMES, absent
 
 BELOW, LAYER = 0.22, 0.13
 """Distance of the first seeds from their mean, and of seeds that would overlap, in rows."""
@@ -64,7 +64,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
         data,
         "Rings: the value of each seed; above them their mean with its interval "
         f"({basis(study, numbers, numbers.estimates)}).",
-        f"Seeds of {len(cells)} cells in {', '.join(METRICS[m] for m in metrics)}",
+        f"Seeds of {len(cells)} cells in {', '.join(METRIC_NAMES[m] for m in metrics)}",
     )
 
 

@@ -23,7 +23,7 @@ from mtlbench.report.figures.style import (
 )
 from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers
-from mtlbench.report.text import METRICS, absent
+from mtlbench.report.text import METRIC_NAMES, absent
 
 SHOWN = ("auc", "dice", "dice_lesions", "dice_any")
 WIDE = 50
@@ -61,7 +61,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
             _scale(axis, names)
             widen(axis, "y", least=0)
             axis.grid(axis="y")
-            axis.set(xlabel=short_key(key), ylabel=f"{METRICS[metric]} (%)")
+            axis.set(xlabel=short_key(key), ylabel=f"{METRIC_NAMES[metric]} (%)")
         letters(axes)
         place_legend(figure, axes)
         yield Drawn(
@@ -70,7 +70,7 @@ def draw(study: Study, numbers: Numbers) -> Iterator[Drawn]:
             _data(lines, key, metrics, numbers),
             f"Test metrics along {key} with pointwise intervals; rings: single seeds, dashed "
             f"lines: the baselines ({basis(study, numbers, numbers.estimates)}).",
-            f"{', '.join(METRICS[m] for m in metrics)} along {key}",
+            f"{', '.join(METRIC_NAMES[m] for m in metrics)} along {key}",
         )
 
 

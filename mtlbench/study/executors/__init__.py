@@ -7,9 +7,7 @@ from pathlib import Path
 from mtlbench.config import ResourcesConfig
 from mtlbench.study.executors.base import Ended, Executor, Kind
 from mtlbench.study.executors.local import LocalExecutor
-
-Places = list[tuple[str, ...]]
-"""The devices of each slot: one per process of a run."""
+from mtlbench.study.executors.places import Places, choose_devices
 
 
 def _ray(places: Places, resources: ResourcesConfig, folder: Path) -> Executor:
@@ -37,4 +35,4 @@ def is_elsewhere(executor: str) -> bool:
     return executor == "slurm" or (executor == "ray" and "RAY_ADDRESS" in os.environ)
 
 
-__all__ = ["EXECUTORS", "Ended", "Executor", "Kind", "Places", "is_elsewhere"]
+__all__ = ["EXECUTORS", "Ended", "Executor", "Kind", "Places", "choose_devices", "is_elsewhere"]

@@ -1,7 +1,6 @@
 import os
 import signal
 import sys
-from contextlib import contextmanager
 from importlib.util import find_spec
 
 import pytest
@@ -31,18 +30,6 @@ def executor(tmp_path):
     executor = EXECUTORS["slurm"]([("cpu",), ("cpu",)], RESOURCES, tmp_path)
     yield executor
     executor.close()
-
-
-@contextmanager
-def handlers_kept():
-    """A job sets handlers in its process, which is ours here."""
-    kept = {
-        number: signal.getsignal(number)
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-    }
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
 
 
 def jobs(folder):
@@ -160,7 +147,9 @@ def test_a_waiting_job_of_a_killed_driver_is_followed(runs, tools, tmp_path, sta
     assert len(jobs(tmp_path)) == 1
 
 
-def test_a_job_whose_driver_died_while_it_submitted_it_leaves(runs, tools, executor, tmp_path):
+def test_a_job_whose_driver_died_while_it_submitted_it_leaves(
+    runs, tools, executor, tmp_path, handlers_kept
+):
     task = runs.task(tmp_path)
     write_ticket(task.folder, Ticket(CLUSTER, ("cpu",)))
     executor.submit(task)

@@ -1,4 +1,4 @@
-"""Phantoms as CBIS-DDSM is distributed: four CSVs, and DICOM or JPEG files.
+"""Phantoms as CBIS-DDSM is distributed: four CSVs, and DICOM files.
 
 The quirks of the original are in: views with masses and with calcifications are two images; paths
 end in newlines; files are numbered otherwise than in the CSVs; folders are named after one of the
@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ImplicitVRLittleEndian, SecondaryCaptureImageStorage
 
@@ -59,48 +58,20 @@ def write(folder: Path, config: DataConfig) -> None:
         DataError: no patient has a lesion, and CBIS-DDSM has no normal images.
 
     """
-    views = _views(folder, config)
-    for place, pixels in _images(views):
+    views = views_of(folder, config)
+    for place, pixels in images_of(views):
         path = folder / place.dicom_path
         path.parent.mkdir(parents=True, exist_ok=True)
         _dicom(place, pixels).save_as(path, enforce_file_format=True)
-    _write_descriptions(folder / "csv", views)
+    write_descriptions(folder / "csv", views)
 
 
-def write_jpeg_edition(folder: Path, config: DataConfig) -> None:
-    """Write `jpeg/`, 8-bit, and `csv/` with `dicom_info.csv`, as the widespread copy has them.
+def views_of(folder: Path, config: DataConfig) -> list[View]:
+    """Sort the drawn views into the collection's images; those without a lesion are left out.
 
     Raises:
-        DataError: no patient has a lesion, and CBIS-DDSM has no normal images.
-
+        DataError: no patient has a lesion.
     """
-    views = _views(folder, config)
-    infos = []
-    for count, (place, pixels) in enumerate(_images(views)):
-        path = f"jpeg/{place.series}/{place.number + 1}-{count:03d}.jpg"
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(folder / path, quality=95)
-        infos.append(_info(place, path, pixels.shape))
-    write_csv(folder / "csv/dicom_info.csv", list(infos[0]), infos)
-    _write_descriptions(folder / "csv", views)
-
-
-def _info(place: Place, path: str, size: tuple[int, int]) -> dict[str, object]:
-    """Give a row of `dicom_info.csv`; some have lost their description, as in the copy."""
-    return {
-        "image_path": f"CBIS-DDSM/{path}",
-        "Columns": size[1],
-        "PatientID": place.folder,
-        "PatientName": NAME,
-        "PatientOrientation": place.view.drawn.view,
-        "Rows": size[0],
-        "SeriesDescription": "" if place.view.patient % 2 == 0 else place.description,
-        "SeriesInstanceUID": place.series,
-    }
-
-
-def _views(folder: Path, config: DataConfig) -> list[View]:
-    """Sort the drawn views into the collection's images; those without a lesion are left out."""
     drawn = read(folder, config).mammograms
     kinds: dict[str, set[Kind]] = {}
     for mammogram in drawn:
@@ -133,7 +104,7 @@ def _view(drawn: Mammogram, kind: Kind, leaking: str, patients: int) -> View:
     )
 
 
-def _images(views: Sequence[View]) -> Iterator[tuple[Place, Grey]]:
+def images_of(views: Sequence[View]) -> Iterator[tuple[Place, Grey]]:
     """Give each view's full image, and each lesion's crop and mask."""
     for view in views:
         pixels_HW = np.asarray(view.drawn.pixels(), dtype=np.uint8)
@@ -180,7 +151,8 @@ def _dicom(place: Place, pixels_HW: Grey) -> Dataset:
     return data
 
 
-def _write_descriptions(folder: Path, views: Sequence[View]) -> None:
+def write_descriptions(folder: Path, views: Sequence[View]) -> None:
+    """Write the CSVs of case descriptions, one a kind and part."""
     for kind in ("mass", "calc"):
         for part in ("train", "test"):
             of = [view for view in views if (view.kind, view.part) == (kind, part)]

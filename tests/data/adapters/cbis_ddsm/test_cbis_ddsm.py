@@ -9,8 +9,6 @@ import pydicom
 import pytest
 from pydicom.uid import ImplicitVRLittleEndian
 
-from mtlbench.config import DataConfig
-from mtlbench.data.adapters import cbis_ddsm
 from mtlbench.errors import DataError
 
 TRAIN = "mass_case_description_train_set.csv"
@@ -75,13 +73,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(root: Path) -> tuple[list, list[tuple]]:
-    """Images, and findings as (level, file, row, message, image, action)."""
-    index = cbis_ddsm.read(root, DataConfig())
-    return index.mammograms, [tuple(finding) for finding in index.findings]
-
-
-def test_a_whole_image(root):
+def test_a_whole_image(root, read):
     (image,), findings = read(root)
     assert findings == []
     assert (image.height, image.width, image.path) == (*SIZE, f"{IMAGE}/1.2/3.4/000000.dcm")
@@ -95,7 +87,7 @@ def test_a_whole_image(root):
     assert "Jane" not in repr(image)
 
 
-def test_size_tells_where_descriptions_are_swapped(root):
+def test_size_tells_where_descriptions_are_swapped(root, read):
     files = usual()
     crop, mask = files["000000.dcm"][0], files["000001.dcm"][0]
     save_lesion(root, {"000000.dcm": (mask, CROP), "000001.dcm": (crop, MASK)})
@@ -107,14 +99,14 @@ def test_size_tells_where_descriptions_are_swapped(root):
 
 
 @pytest.mark.parametrize("described", ["", MASK])
-def test_a_crop_under_the_masks_description_or_none(root, described):
+def test_a_crop_under_the_masks_description_or_none(root, described, read):
     save_lesion(root, {"000000.dcm": (usual()["000000.dcm"][0], described)})
     (image,), findings = read(root)
     assert findings == []
     assert image.lesions[0].outline.path.name == "000001.dcm"
 
 
-def test_only_a_crop(root):
+def test_only_a_crop(root, read):
     (root / f"{IMAGE}_1/1.2/3.4/000001.dcm").unlink()
     (image,), (finding,) = read(root)
     assert finding[:3] == ("error", TRAIN, 2)
@@ -122,7 +114,7 @@ def test_only_a_crop(root):
     assert (image.has_mask, image.lesions[0].outline, image.label) == (False, None, 0)
 
 
-def test_only_a_crop_described_as_a_mask(root):
+def test_only_a_crop_described_as_a_mask(root, read):
     (root / f"{IMAGE}_1/1.2/3.4/000001.dcm").unlink()
     save_lesion(root, {"000000.dcm": (usual()["000000.dcm"][0], MASK)})
     (image,), (finding,) = read(root)
@@ -131,7 +123,7 @@ def test_only_a_crop_described_as_a_mask(root):
     assert image.lesions[0].outline is None
 
 
-def test_a_mask_of_another_size_and_the_same_shape_is_stretched(root):
+def test_a_mask_of_another_size_and_the_same_shape_is_stretched(root, read):
     save_lesion(root, {"000001.dcm": (blob((48, 32)), MASK)})
     (image,), (finding,) = read(root)
     assert (finding[0], finding[5]) == ("note", "stretched to the image")
@@ -140,7 +132,7 @@ def test_a_mask_of_another_size_and_the_same_shape_is_stretched(root):
     assert np.array_equal(mask, blob() > 0)
 
 
-def test_a_mask_of_another_shape_is_an_error(root):
+def test_a_mask_of_another_shape_is_an_error(root, read):
     save_lesion(root, {"000001.dcm": (blob((60, 42)), MASK)})
     (image,), (finding,) = read(root)
     assert finding[:3] == ("error", TRAIN, 2)
@@ -148,7 +140,7 @@ def test_a_mask_of_another_shape_is_an_error(root):
     assert image.has_mask is False
 
 
-def test_an_absent_full_image(root):
+def test_an_absent_full_image(root, read):
     shutil.rmtree(root / IMAGE)
     (image,), (finding,) = read(root)
     message = f"no such file: there must be a full image in a folder {IMAGE}"
@@ -160,7 +152,7 @@ def test_an_absent_full_image(root):
 
 
 @pytest.mark.parametrize("folder", [IMAGE, f"{IMAGE}_1"])
-def test_a_damaged_file_is_one_error_and_the_others_are_read(root, folder):
+def test_a_damaged_file_is_one_error_and_the_others_are_read(root, folder, read):
     other = "Mass-Training_P_00002_LEFT_CC"
     with (root / TRAIN).open("a") as stream:
         stream.write(row(other))
@@ -176,7 +168,7 @@ def test_a_damaged_file_is_one_error_and_the_others_are_read(root, folder):
     assert len(findings) == (1 if folder == IMAGE else 2)  # the crop that is left is no mask
 
 
-def test_folders_without_a_row_are_left_out(root):
+def test_folders_without_a_row_are_left_out(root, read):
     extra = "Mass-Training_P_00077_RIGHT_MLO"
     calc = "Calc-Training_P_00077_RIGHT_MLO"
     for name in (extra, f"{IMAGE}_2", calc):
@@ -189,7 +181,7 @@ def test_folders_without_a_row_are_left_out(root):
     ]
 
 
-def test_other_files_are_passed_over(root):
+def test_other_files_are_passed_over(root, read):
     for name in ("LICENSE", f"{IMAGE}/1.2/3.4/LICENSE", f"{IMAGE}/1.2/3.4/._000000.dcm"):
         (root / name).write_text("no image")
     assert read(root)[1] == []

@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,11 +33,15 @@ def row(image: str = IMAGE, number: int = 1, pathology: str = "BENIGN", grade: i
     )
 
 
-def read(root: Path, **config: object) -> tuple[list, list[tuple]]:
-    """Images, and findings as (level, file, row, message, image, action), less absent files."""
-    index = cbis_ddsm.read(root, DataConfig(**config))
-    findings = [tuple(finding) for finding in index.findings]
-    return index.mammograms, [f for f in findings if not f[3].startswith("no such file")]
+@pytest.fixture
+def read(read: Callable[..., tuple[list, list[tuple]]]) -> Callable[..., tuple[list, list[tuple]]]:
+    """The same, less what is said of absent files."""
+
+    def without(root: Path, **config: object) -> tuple[list, list[tuple]]:
+        images, findings = read(root, **config)
+        return images, [f for f in findings if not f[3].startswith("no such file")]
+
+    return without
 
 
 @pytest.fixture
@@ -45,7 +50,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_lesions_are_in_the_order_of_their_ids(root):
+def test_lesions_are_in_the_order_of_their_ids(root, read):
     rows = [row(number=2, pathology="MALIGNANT", grade=4), row(grade=0)]
     (root / TRAIN).write_text(HEADER + "".join(rows))
     (image,), findings = read(root)
@@ -72,7 +77,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_told_with_file_and_row(root, name):
+def test_a_fault_is_told_with_file_and_row(root, name, read):
     old, new, message = FAULTS[name]
     faulty = row("Mass-Training_P_00009_RIGHT_MLO")
     assert old in faulty
@@ -96,7 +101,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_a_malformed_row_is_told_and_the_next_one_read(root, name):
+def test_a_malformed_row_is_told_and_the_next_one_read(root, name, read):
     old, new, message = MALFORMED[name]
     faulty = row("Mass-Training_P_00009_RIGHT_MLO")
     assert old in faulty
@@ -109,7 +114,7 @@ def test_a_malformed_row_is_told_and_the_next_one_read(root, name):
     assert message in findings[0][3]
 
 
-def test_a_row_in_another_encoding(root):
+def test_a_row_in_another_encoding(root, read):
     text = HEADER + row("Mass-Training_P_00009_RIGHT_MLO").replace("OVAL", "\xd6VAL") + row()
     (root / TRAIN).write_bytes(text.encode("latin-1"))
     (image,), (finding,) = read(root)
@@ -117,7 +122,7 @@ def test_a_row_in_another_encoding(root):
     assert finding[:4] == ("error", TRAIN, 2, "each cell must be one line of UTF-8, but one is not")
 
 
-def test_an_abnormality_twice(root):
+def test_an_abnormality_twice(root, read):
     (root / TRAIN).write_text(HEADER + row() + row())
     _, (finding,) = read(root)
     assert finding[:3] == ("error", TRAIN, 4)
@@ -127,7 +132,7 @@ def test_an_abnormality_twice(root):
 @pytest.mark.parametrize(
     ("column", "old"), [("assessment", ",3,BENIGN"), ("breast density", ",2,LEFT")]
 )
-def test_an_odd_grade_is_left_empty(root, column, old):
+def test_an_odd_grade_is_left_empty(root, column, old, read):
     (root / TRAIN).write_text(HEADER + row().replace(old, old.replace(old[1], "n/a")))
     (image,), (finding,) = read(root)
     message = f"{column} must be 0 to 6, but got 'n/a'"
@@ -145,7 +150,7 @@ def test_an_odd_grade_is_left_empty(root, column, old):
         (HEADER + "x" * 200_000, "must be a row of a CSV file: field larger than field limit"),
     ],
 )
-def test_a_case_description_that_is_none(root, text, message):
+def test_a_case_description_that_is_none(root, text, message, read):
     (root / TEST).write_text(text)
     images, findings = read(root)
     assert [image.image_id for image in images] == [IMAGE]
@@ -154,14 +159,14 @@ def test_a_case_description_that_is_none(root, text, message):
     assert message in finding[3]
 
 
-def test_byte_order_mark_and_crlf(root):
+def test_byte_order_mark_and_crlf(root, read):
     text = (root / TRAIN).read_text().replace("\n", "\r\n")
     (root / TRAIN).write_bytes(text.encode("utf-8-sig"))
     (image,), findings = read(root)
     assert (findings, image.row) == ([], 2)
 
 
-def test_a_second_copy_of_a_case_description(root):
+def test_a_second_copy_of_a_case_description(root, read):
     (root / "csv").mkdir()
     (root / "csv" / TRAIN).write_text(HEADER + row())
     images, findings = read(root)
@@ -170,7 +175,7 @@ def test_a_second_copy_of_a_case_description(root):
     assert findings == [("error", f"csv/{TRAIN}", None, message, "", "")]
 
 
-def test_no_such_data_set(tmp_path):
+def test_no_such_data_set(tmp_path, read):
     with pytest.raises(
         DataError, match=r"must hold \*_case_description_\*_set.csv, but holds none"
     ):
@@ -182,7 +187,7 @@ def test_no_such_data_set(tmp_path):
         read(tmp_path, subset="calc")
 
 
-def test_a_patient_with_test_images_is_a_test_patient(root):
+def test_a_patient_with_test_images_is_a_test_patient(root, read):
     (root / CALC).write_text(
         HEADER.replace("breast_density", "breast density") + row("Calc-Test_P_00001_RIGHT_MLO")
     )

@@ -1,4 +1,5 @@
 import plistlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -141,15 +142,10 @@ def test_all_is_well_and_the_bytes_are_the_same_again(
         assert (tmp_path / "again" / file).read_bytes() == (root / file).read_bytes()
 
 
-def test_a_killed_writer_leaves_no_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    saved: list[object] = []
-
-    def save_three(self: Dataset, path: Path, **_: object) -> None:
-        saved.append(path)
-        if len(saved) > 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Dataset, "save_as", save_three)
+def test_a_killed_writer_leaves_no_listing(
+    tmp_path: Path, kill_at_fourth: Callable[[type, str], None]
+) -> None:
+    kill_at_fourth(Dataset, "save_as")
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "new", "inbreast", CONFIG)
     assert not any((tmp_path / "new" / name).exists() for name in ["INbreast.csv", "INbreast.xls"])

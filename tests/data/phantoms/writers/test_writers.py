@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -108,16 +109,9 @@ def test_mias_numbers_end_at_three_digits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("layout", "listing"), [("folder", "manifest.csv"), ("mias", "Info.txt")])
 def test_a_killed_writer_leaves_no_listing(
-    tmp_path: Path, layout: str, listing: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, layout: str, listing: str, kill_at_fourth: Callable[[type, str], None]
 ) -> None:
-    saved: list[object] = []
-
-    def save_three(self: Image.Image, path: Path) -> None:
-        saved.append(path)
-        if len(saved) > 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Image.Image, "save", save_three)
+    kill_at_fourth(Image.Image, "save")
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, layout, CONFIG)
     assert not (tmp_path / listing).exists()
