@@ -64,11 +64,13 @@ class Cohort:
         device: torch.device,
         on_batch: Callable[[], None] = lambda: None,
         part: tuple[int, int] = (0, 1),
+        sharers: int = 1,
     ) -> None:
         """`split_N` holds `train`, `val` or `test` for each row of the prepared arrays.
 
         `on_batch` is called whenever a batch is asked for: a sign of life. `part` (i, n): of each
-        training batch, the i-th of n parts whose sizes differ by one at most.
+        training batch, the i-th of n parts whose sizes differ by one at most. `sharers` runs divide
+        the device's free memory.
         """
         self._on_batch = on_batch
         self._part = part
@@ -77,7 +79,8 @@ class Cohort:
         self.split = {
             name: np.flatnonzero(split_N.to_numpy() == name) for name in ("train", "val", "test")
         }
-        self._gather, self.placement = choose_gather(prepared, device, free_memory(device))
+        own_bytes = free_memory(device) // sharers
+        self._gather, self.placement = choose_gather(prepared, device, own_bytes)
         label_N = prepared.cases["label"].to_numpy(dtype=np.float32, na_value=np.nan)
         self._label_N, self._has_label_N = np.nan_to_num(label_N), ~np.isnan(label_N)
         self._has_mask_N = prepared.cases["has_mask"].to_numpy(dtype=bool)

@@ -53,6 +53,8 @@ class Task:
     resources: ResourcesConfig
     weights: Path | None = None
     """The file of `model.weights`, which `config` names by its content."""
+    sharers: int = 1
+    """Runs that use a device at the same time, this one included."""
 
 
 class Attempt:
@@ -179,9 +181,9 @@ class Attempt:
             split = self._config["split"]
             rule = {key: value for key, value in split.items() if key != "members"}
             cases = fold_split(cases, fold, DataConfig(**rule))
-        part = (self._ranks.index, self._ranks.count)
+        part, sharers = (self._ranks.index, self._ranks.count), self._task.sharers
         prepared = open_prepared(self._task.prepared)
-        cohort = Cohort(prepared, cases["split"], self._device, self._contact.beat, part)
+        cohort = Cohort(prepared, cases["split"], self._device, self._contact.beat, part, sharers)
         batch = min(self._optim.batch_size, len(cohort.split["train"]))
         if batch < self._ranks.count * self._optim.accumulate:
             raise StudyError(

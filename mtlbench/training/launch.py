@@ -73,6 +73,7 @@ def read_task(path: Path) -> Task:
         tuple(values["devices"]),
         ResourcesConfig(**values["resources"]),
         None if values["weights"] is None else Path(values["weights"]),
+        values["sharers"],
     )
 
 
@@ -85,6 +86,7 @@ def _write_task(path: Path, task: Task) -> None:
         "devices": task.devices,
         "resources": task.resources.model_dump(mode="json"),
         "weights": None if task.weights is None else str(task.weights),
+        "sharers": task.sharers,
     }
     write_json(path, values)
 

@@ -136,6 +136,14 @@ def test_a_step_neither_waits_for_the_device_nor_copies_to_it(prepared, split, m
     assert uploads(1) == uploads(3) > 0
 
 
+def test_runs_that_share_a_device_divide_its_memory(prepared, split, monkeypatch):
+    whole = prepared.images.nbytes + prepared.masks.nbytes
+    monkeypatch.setattr(resident, "free_memory", lambda device: 4 * whole)
+    for sharers, way in ((1, "resident"), (2, "resident"), (3, "streamed")):
+        cohort = Cohort(prepared, split, torch.device("meta"), sharers=sharers)
+        assert cohort.placement.startswith(way)
+
+
 def test_parts_are_consecutive_views_of_nearly_equal_size(prepared, split):
     (batch,) = Cohort(prepared, split, CPU).eval_batches(np.arange(2, 13), batch_size=11)
     parts = batch.parts(4)

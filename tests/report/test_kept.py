@@ -24,11 +24,14 @@ def test_without_panels_the_old_figure_stays_in_its_place(arms_study):
     assert figure in (new / "index.html").read_text()
 
 
-def test_a_figure_of_other_numbers_does_not_stay(arms_study):
+@pytest.mark.parametrize(
+    "change",
+    [lambda data: data.assign(score=data["score"] + 0.01), lambda data: data.drop(columns="dice")],
+    ids=["other numbers", "an older version"],
+)
+def test_a_figure_of_other_numbers_does_not_stay(arms_study, change):
     table = build(arms_study) / "figures" / "cases.csv"
-    data = pd.read_csv(table)
-    data["score"] += 0.01
-    data.to_csv(table, index=False)
+    change(pd.read_csv(table)).to_csv(table, index=False)
     lose_panels(arms_study)
     report = build(arms_study)
     assert not any((report / name).exists() for name in FILES)

@@ -1,5 +1,6 @@
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import time
@@ -332,9 +333,12 @@ def postgres(tmp_path_factory):
         subprocess.run(command, check=True, capture_output=True, cwd="/")
 
     tool("initdb", "--auth=trust")
-    options = f"-p 54329 -h 127.0.0.1 -k {folder}"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = f"-p {port} -h 127.0.0.1 -k {folder}"
     tool("pg_ctl", "-w", "-l", folder / "log", "-o", options, "start")
-    yield f"postgresql+psycopg://{user}@127.0.0.1:54329/postgres"
+    yield f"postgresql+psycopg://{user}@127.0.0.1:{port}/postgres"
     tool("pg_ctl", "-m", "immediate", "stop")
 
 

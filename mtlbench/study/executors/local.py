@@ -19,6 +19,7 @@ from types import ModuleType
 from mtlbench.config import ResourcesConfig
 from mtlbench.processes import kill_group
 from mtlbench.study.executors.base import Ended, Kind
+from mtlbench.study.executors.places import most_sharers
 from mtlbench.study.worker import SIGN, begin
 from mtlbench.training.checkpoint import Stopped, StopRequest
 from mtlbench.training.contact import HEARTBEAT
@@ -67,7 +68,7 @@ class LocalExecutor:
         self, places: Sequence[tuple[str, ...]], resources: ResourcesConfig, folder: Path
     ) -> None:
         """Start the workers, which import torch while the driver goes on."""
-        self.slots = len(places)
+        self.slots, self._sharers = len(places), most_sharers(places)
         self._workers = [_Worker(devices) for devices in places]
 
     def submit(self, task: Task) -> None:
@@ -80,7 +81,8 @@ class LocalExecutor:
         worker.folder = task.folder
         _beat(task.folder)
         with contextlib.suppress(BrokenPipeError):  # a worker that died is reported by wait()
-            worker.pipe.send(replace(task, devices=worker.devices))
+            sharers = max(task.sharers, self._sharers)
+            worker.pipe.send(replace(task, devices=worker.devices, sharers=sharers))
 
     def adopts(self, folder: Path) -> bool:
         """Never: a worker ends with its driver."""

@@ -1,6 +1,8 @@
 """The devices that runs are computed on: a place per slot of an executor."""
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 
 import torch
 
@@ -38,3 +40,8 @@ def choose_devices(
         )
     groups = [tuple(wanted[i : i + per_run]) for i in range(0, len(wanted) - per_run + 1, per_run)]
     return [groups[index % len(groups)] for index in range(jobs or len(groups))]
+
+
+def most_sharers(places: Sequence[tuple[str, ...]]) -> int:
+    """Slots that use the same device, where most do; runs on a GPU divide its free memory so."""
+    return max(Counter(device for place in places for device in place).values())

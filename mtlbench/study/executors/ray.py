@@ -25,6 +25,7 @@ from mtlbench.config import ResourcesConfig
 from mtlbench.errors import StudyError
 from mtlbench.study.executors.base import Ended
 from mtlbench.study.executors.local import STOP_S, LocalExecutor
+from mtlbench.study.executors.places import most_sharers
 from mtlbench.study.executors.shares import gpu_index, seen_devices, shares
 from mtlbench.study.executors.temporary import guarded_folder
 from mtlbench.training.run import Task
@@ -76,6 +77,7 @@ class RayExecutor:
         except StudyError:
             self.close()
             raise
+        self._sharers = most_sharers(places)
         self._slots = [
             _Slot(place, share, resources, folder)
             for place, share in zip(places, asked, strict=True)
@@ -85,7 +87,7 @@ class RayExecutor:
         """Give the task to a free actor, with the devices that the actor sees."""
         slot = next(slot for slot in self._slots if slot.run is None)
         paths = {name: getattr(task, name).resolve() for name in ("folder", "prepared", "cases")}
-        slot.begin(replace(task, **paths))
+        slot.begin(replace(task, **paths, sharers=self._sharers))
 
     def adopts(self, folder: Path) -> bool:
         """Never: a worker ends with its driver."""

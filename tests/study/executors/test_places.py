@@ -5,6 +5,7 @@ import torch
 
 from mtlbench.errors import StudyError
 from mtlbench.study.executors import choose_devices
+from mtlbench.study.executors.places import most_sharers
 
 
 @pytest.fixture
@@ -35,6 +36,11 @@ def test_every_gpu_is_a_slot_and_more_jobs_share_them(gpus):
     assert choose_devices("auto", None, 1) == [("cuda:0",), ("cuda:1",)]
     assert choose_devices("auto", 3, 1) == [("cuda:0",), ("cuda:1",), ("cuda:0",)]
     assert choose_devices("cuda:1", None, 1) == [("cuda:1",)]
+
+
+def test_jobs_on_a_gpu_divide_its_memory():
+    assert most_sharers([("cuda:0",), ("cuda:1",), ("cuda:0",)]) == 2
+    assert most_sharers([("cuda:0", "cuda:1")]) == 1
 
 
 def test_a_run_on_several_gpus_has_them_alone(gpus):
