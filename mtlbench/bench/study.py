@@ -18,7 +18,7 @@ from rich.console import Console
 
 from mtlbench.bench.measure import Result, Row
 from mtlbench.config import load_study
-from mtlbench.records import RunFolder, write_csv, write_json
+from mtlbench.records import RunFolder, run_folder, write_csv, write_json
 from mtlbench.study.ablation import Ablation
 from mtlbench.study.cells import expand
 from mtlbench.study.data import load_data
@@ -108,7 +108,7 @@ def _drive(file: Path, folder: Path) -> list[float]:
     design = build_design(study, expand(study), data)
     write_csv(folder / "cells.csv", *design.cells_table())
     for name, run in list(design.runs.items())[: -2 * TIMED]:
-        _complete(folder / "runs" / name, run.config)
+        _complete(run_folder(folder, name).path, run.config)
     store = Store(default_url(folder), study.name, design, folder)
     executor = _Instant()
     with (folder / "log").open("w") as log:

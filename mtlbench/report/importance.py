@@ -23,6 +23,8 @@ VALIDATION_METRICS = ("auc", "dice", "dice_lesions", "dice_any")
 """What a run's record has of the validation set."""
 SEARCHED = ("metric", "arm", "factor", "importance", "method", "n")
 """Columns of the `importances.csv` that a search's driver writes."""
+WORDS = {"lr": "learning rate"}
+"""What a key's name does not say by itself."""
 HEADER = ("Factor", "Share of variance, %", "p", "Runs")
 
 
@@ -77,8 +79,9 @@ def metric_label(metric: str) -> str:
 
 
 def factor_label(factor: str) -> str:
-    """`loss.lambda × arm` → `λ × arm`."""
-    return " × ".join(short_key(key) for key in factor.split(" × "))
+    """`optim.lr × loss.class_weights` → `learning rate × class weights`."""
+    keys = map(short_key, factor.split(" × "))
+    return " × ".join(WORDS.get(key, key.replace("_", " ")) for key in keys)
 
 
 def _groups(study: Study) -> Iterator[list[Cell]]:

@@ -8,11 +8,13 @@ from typing import Any
 import pandas as pd
 
 from mtlbench.analysis import Findings, load_findings
-from mtlbench.records import RunFolder, file_sha256
+from mtlbench.records import RunFolder, file_sha256, run_folder
 from mtlbench.report import files
 
 NEEDED = ("predictions.csv", "history.csv")
 """What a report reads of every run; weights and panels may be gone."""
+FINDINGS = ("lesions.csv", "candidates.csv")
+"""What it reads where it is there: older runs have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,10 @@ class Run:
 
 def read_run(folder: Path, row: Mapping[str, str]) -> Run | None:
     """Give the run that a row of `cells.csv` names; None where it is not complete and whole."""
-    run = RunFolder(folder / "runs" / row["hash"])
+    run = run_folder(folder, row["hash"])
     if not is_whole(run):
         return None
-    before = RunFolder(folder / "runs" / row["starts_from"]) if row["starts_from"] else None
+    before = run_folder(folder, row["starts_from"]) if row["starts_from"] else None
     seed, steps = (files.whole(row, name, folder / "cells.csv") for name in ("seed", "steps"))
     fold = files.whole(row, "fold", folder / "cells.csv") if row["fold"] else None
     config = files.json_object(run.path / "config.json", files.CONFIG)
@@ -58,15 +60,16 @@ def is_whole(run: RunFolder) -> bool:
 
 def damaged(folder: Path, name: str) -> Iterator[str]:
     """A line for each file of a complete run that is gone, or other than its record says."""
-    run = RunFolder(folder / "runs" / name)
+    run = run_folder(folder, name)
     if _record(run).get("state") == "complete":
         for file, fault in _faults(run):
             yield f"runs/{name}/{file} {fault}: the run is left out"
 
 
 def _faults(run: RunFolder) -> Iterator[tuple[str, str]]:
-    for name in NEEDED:
-        path, entry = run.path / name, _record(run)["files"][name]
+    written = _record(run)["files"]
+    for name in (*NEEDED, *(name for name in FINDINGS if name in written)):
+        path, entry = run.path / name, written[name]
         if not path.is_file():
             yield name, "is missing"
         elif path.stat().st_size != entry["bytes"] or file_sha256(path) != entry["sha256"]:

@@ -143,7 +143,7 @@ def test_a_searchs_own_values_are_shown_instead(sweep_study, no_figures):
     page = (report / "table.md").read_text()
     assert "### AUC of joint" in page
     assert "| λ | 62.0 | – | 40 |" in page
-    assert "| lr | – | – | 9 |" in page
+    assert "| learning rate | – | – | 9 |" in page
     assert "(fANOVA)" in page
     assert "F test" not in page
 

@@ -25,7 +25,7 @@ from mtlbench.training.compiling import can_compile
 from mtlbench.training.evaluate import evaluate
 from mtlbench.training.loop import train
 from mtlbench.training.outputs import write_outputs
-from mtlbench.training.state import EpochRow as Epoch
+from mtlbench.training.state import EpochRow
 from mtlbench.training.strategies import Stage
 from mtlbench.training.validation import SHARE
 
@@ -77,7 +77,7 @@ def validation_share(setting: Setting, cohort: Watched, model: JointNet) -> floa
     ended_s: list[float] = []
     validated_s: list[float] = []
 
-    def on_epoch(row: Epoch) -> None:
+    def on_epoch(row: EpochRow) -> None:
         ended_s.append(cohort.read())
         validated = row["val_loss_seg"] is not None
         validated_s.append(ended_s[-1] - cohort.asked_s if validated else 0.0)

@@ -21,7 +21,7 @@ from mtlbench.report.figures.style import (
 from mtlbench.report.notes import basis
 from mtlbench.report.numbers import Numbers, Row
 from mtlbench.report.tables import ADJUSTED
-from mtlbench.report.text import METRIC_NAMES, absent, p_value
+from mtlbench.report.text import METRIC_NAMES, absent, p_equation
 
 COLUMNS = ("cell", "arm", "baseline", "metric", "difference", "low", "high", "p_adjusted", "margin")
 """Of the data that are drawn."""
@@ -97,8 +97,7 @@ def _p(row: Row) -> str:
         return ""
     if not row["reliable"]:
         return NOT_RELIABLE
-    p = p_value(row["p_adjusted"])
-    return f"p {p.replace('<', '< ')}" if p.startswith("<") else f"p = {p}"
+    return p_equation(row["p_adjusted"])
 
 
 def _write_p(axis: Axes, x: float, y: int, p: str) -> None:

@@ -23,8 +23,6 @@ BAR = 0.6
 """Height of a bar, in units of a row."""
 MOST_OUTSIDE = 75
 """Percent: beside a longer bar there is no room for its number."""
-WORDS = {"lr": "learning rate"}
-"""What a key's name does not say by itself."""
 
 
 def draw(study: Study) -> Iterator[Drawn]:
@@ -35,7 +33,7 @@ def draw(study: Study) -> Iterator[Drawn]:
     metrics = list(rows["metric"].unique())
     places = list(dict.fromkeys(zip(rows["arm"], rows["factor"], strict=True)))
     alone = rows["arm"].nunique() == 1
-    labels = [wrapped(_words(f) if alone else f"{_words(f)} ({a})") for a, f in places]
+    labels = [wrapped(factor_label(f) if alone else f"{factor_label(f)} ({a})") for a, f in places]
     width = ONE_COLUMN if len(metrics) == 1 else TWO_COLUMNS
     figure = Figure(figsize=(width, 0.75 + rows_height(labels, 0.2)))
     axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
@@ -55,12 +53,6 @@ def draw(study: Study) -> Iterator[Drawn]:
         f"({'; '.join(rows['method'].unique())}).{hollow} {left_out(study, rows)}".rstrip(),
         f"Bars of {len(places)} factors for {', '.join(map(metric_label, metrics))}",
     )
-
-
-def _words(factor: str) -> str:
-    """`optim.lr × loss.class_weights` → `learning rate × class weights`."""
-    keys = factor_label(factor).split(" × ")
-    return " × ".join(WORDS.get(key, key.replace("_", " ")) for key in keys)
 
 
 def _panel(axis: Axes, rows: pd.DataFrame, places: list[tuple[str, str]], limit: float) -> None:
