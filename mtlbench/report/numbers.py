@@ -79,6 +79,7 @@ def measure(study: Study) -> Numbers:
     settings: dict[str, Any] = {"level": rules.level, "resamples": rules.resamples, "seed": 0}
     first = study.same_runs
     distinct = [cell for cell in study.complete if first[cell.name] == cell.name]
+    frames = {cell.name: cell.frame for cell in distinct}  # read before the findings beside them
     findings = {c.name: found for c in distinct if (found := c.findings) is not None}
     metrics = tuple(
         metric
@@ -87,7 +88,7 @@ def measure(study: Study) -> Numbers:
     )
     baselines = {metric: _baseline(study, metric) for metric in metrics}
     result = compare(
-        {cell.name: cell.frame for cell in distinct},
+        frames,
         baseline={metric: first[cell.name] for metric, cell in baselines.items() if cell},
         metrics=metrics,
         adjust=rules.adjust,

@@ -117,7 +117,7 @@ def test_seeds_that_would_overlap_lie_below_each_other():
 
 
 @pytest.fixture
-def localised(arms_study):
+def localised(arms_study, believe):
     """Every lesion of `seg` is hit by a sure candidate, none of the other arms' is."""
     cells = pd.read_csv(arms_study / "cells.csv").set_index("hash")["arm"]
     for path in sorted(arms_study.glob("runs/*/predictions.csv")):
@@ -131,6 +131,8 @@ def localised(arms_study):
         candidates = pd.DataFrame({"image_id": found, "score": 0.9, "hit": 1})
         lesions.to_csv(path.with_name("lesions.csv"), index=False)
         candidates.to_csv(path.with_name("candidates.csv"), index=False)
+        believe(path.with_name("lesions.csv"))
+        believe(path.with_name("candidates.csv"))
     return arms_study
 
 
@@ -155,9 +157,10 @@ def test_the_full_table_has_the_sensitivity_at_each_rate(localised):
         assert numbers.estimate["joint", f"froc_at_{rate}"]["value"] == 0
 
 
-def test_without_findings_there_is_no_froc(arms_study):
+def test_without_findings_there_is_no_froc(arms_study, believe):
     for path in [*arms_study.glob("runs/*/lesions.csv"), *arms_study.glob("runs/*/candidates.csv")]:
         path.unlink()
+        believe(path)
     study = read_study(arms_study)
     assert not list(froc.draw(study, measure(study)))
 

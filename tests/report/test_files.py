@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from mtlbench.errors import DataError
-from mtlbench.records import RunFolder
 from mtlbench.report import build
 from mtlbench.report.files import write_csv
 
@@ -16,19 +15,10 @@ def test_text_is_no_formula_and_numbers_keep_every_digit(tmp_path):
     assert path.read_bytes().decode() == f"name,value\n'=1+1,{1 / 3!r}\n-0.5,\nα,-2.0\n"
 
 
-def believe(path):
-    """Let the run's record say that the run has written the file as it is now."""
-    run = RunFolder(path.parent)
-    if path.name in run.record().get("files", {}):
-        run.write_record(
-            run.record() | {"files": run.record()["files"] | run.describe([path.name])}
-        )
-
-
 @pytest.mark.parametrize(
     "name", ["predictions.csv", "history.csv", "record.json", "config.json", "panels.npz"]
 )
-def test_garbage_in_a_run_is_one_line_with_its_path(arms_study, name):
+def test_garbage_in_a_run_is_one_line_with_its_path(arms_study, believe, name):
     for garbage in (b"\xff\x00", b"x,y\n"):
         for path in arms_study.glob(f"runs/*/{name}"):
             path.write_bytes(garbage)
