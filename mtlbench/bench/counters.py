@@ -21,6 +21,7 @@ from mtlbench.bench.measure import Work
 _NO_KERNEL = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided",
               "_unsafe_view", "device"}  # fmt: skip
 """Allocations, a view that torch does not call one, a fake tensor's device: nothing is computed."""
+_INDEXED = (torch.ops.aten.index, torch.ops.aten.index_put, torch.ops.aten.index_put_)
 _WAITS = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
 
@@ -53,7 +54,7 @@ def is_kernel(func: Any) -> bool:
 
 
 def _waits(func: Any, args: Sequence[Any], out: Any) -> bool:
-    if func.overloadpacket in (torch.ops.aten.index, torch.ops.aten.index_put_):
+    if func.overloadpacket in _INDEXED:
         return any(index.dtype in (torch.bool, torch.uint8) for index in _tensors(args[1]))
     to_host = isinstance(out, Tensor) and out.device.type == "cpu"
     if to_host and any(tensor.device.type == "cuda" for tensor in _tensors(args)):

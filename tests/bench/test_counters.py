@@ -49,6 +49,7 @@ WAITING = {
     "bool": lambda x: bool(x[0] > 0),
     "nonzero": lambda x: x.nonzero(),
     "boolean index": lambda x: x[x > 0],
+    "boolean copy": lambda x: x.index_put((x > 0,), torch.tensor(0)),
     "boolean assignment": lambda x: x.clone().index_put_((x > 0,), torch.tensor(0)),
     "masked_select": lambda x: x.masked_select(x > 0),
     "unique": lambda x: x.unique(),
