@@ -79,7 +79,9 @@ def real_data() -> Path:
 def _unpacked(archive: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         with tarfile.open(archive) as packed:
-            packed.extractall(scratch, filter="data")
+            if hasattr(tarfile, "data_filter"):  # not in every Python 3.11
+                packed.extraction_filter = tarfile.data_filter
+            packed.extractall(scratch)
         yield Path(scratch) / archive.name.partition(".")[0]
 
 

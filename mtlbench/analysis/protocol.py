@@ -32,7 +32,7 @@ class Mismatch:
         return bool(self.theirs and self.ours)
 
     def __str__(self) -> str:
-        return f"{self.theirs or 'not stated'} in the paper, {self.ours or 'not stated'} here"
+        return f"in the paper {self.theirs or 'not stated'}, here {self.ours or 'not stated'}"
 
 
 def fields_of(metric: str) -> tuple[str, ...]:

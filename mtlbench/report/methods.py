@@ -125,8 +125,8 @@ def _tests(study: Study, numbers: Numbers) -> Iterator[str]:
     rules = study.config.compare
     yield (
         f"The test set had {span(numbers, 'n_patients')} patients ({span(numbers, 'n_cases')} "
-        "cases). Bootstrap resamples were of whole patients, the same for all arms, seeds and "
-        "metrics."
+        f"cases). {rules.resamples:,} bootstrap resamples were of whole patients, the same for all "
+        "arms, seeds and metrics."
     )
     intervals = interval_methods(study, numbers.estimates, numbers.all_metrics())
     yield f"The {text.level_text(rules.level)} intervals were computed by {intervals}."
@@ -136,10 +136,11 @@ def _tests(study: Study, numbers: Numbers) -> Iterator[str]:
     if all(len(cell.seeds) >= MIN_SEEDS for cell in study.complete):
         yield (
             "Values are means over the seeds, which were treated as random readers (Obuchowski and "
-            "Rockette 1995; degrees of freedom by Hillis 2007)."
+            "Rockette 1995; degrees of freedom by Hillis 2007); where a metric is skewed, their "
+            "standard error was widened by the quantile of the studentised bootstrap (Hall 1988)."
         )
     else:
-        yield "Values are means over the seeds; intervals hold for these trained models only."
+        yield "Values are means over seeds and folds; intervals hold for these trained models only."
     yield (
         "Differences from the baseline were paired by patient, with intervals by "
         f"{differences}; p-values invert these intervals and were adjusted by the "

@@ -52,7 +52,7 @@ def full_notes(study: Study, numbers: Numbers) -> tuple[str, ...]:
         _selected(study),
         _chosen(study),
         searched(study, numbers),
-        undefined(numbers),
+        undefined(study, numbers),
         missing(study),
     )
     return tuple(note for note in notes if note)
@@ -62,10 +62,11 @@ def seeds_caption(study: Study) -> str:
     """`means of 3 seeds`, or that the numbers hold for these trained models only."""
     counts = sorted({len(cell.seeds) for cell in study.complete})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    noun = "seed" if counts == [1] else "seeds"
+    if counts == [1]:
+        return "one seed; these trained models only"
     if counts[0] < MIN_SEEDS:
-        return f"mean of {seeds} {noun}; these trained models only"
-    return f"mean of {seeds} {noun}, taken as random"
+        return f"mean of {seeds} seeds; these trained models only"
+    return f"mean of {seeds} seeds, taken as random"
 
 
 def basis(study: Study, numbers: Numbers, rows: pd.DataFrame) -> str:

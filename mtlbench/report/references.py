@@ -41,7 +41,7 @@ def _used(study: Study, numbers: Numbers) -> Iterator[str]:
     if len(study.trials):
         yield "optuna"
     methods = " ".join(map(str, numbers.estimates["method"].dropna().unique()))
-    if "studentised" in methods:
+    if "studentised" in methods or "Hillis" in methods:
         yield "hall1988"
     if "BCa" in methods:
         yield "efron1987"

@@ -103,16 +103,18 @@ def _flattered(study: Study, numbers: Numbers, cell: Cell | None) -> list[str]:
     return lines
 
 
-def undefined(numbers: Numbers) -> str:
+def undefined(study: Study, numbers: Numbers) -> str:
     """The metric that most resamples leave undefined."""
     rows = numbers.estimates
     rows = rows[rows["n_undefined"].fillna(0) > 0]
     if rows.empty:
         return ""
     worst = rows.sort_values("n_undefined").iloc[-1]
+    label = {cell.name: cell.label for cell in study.complete}[worst["cell"]]
     return (
-        f"Resamples in which a metric is undefined are left out: at most {worst['n_undefined']:g} "
-        f"({text.metric_name(worst['metric'])} of {worst['cell']})."
+        "Resamples in which a metric is undefined are left out: at most "
+        f"{worst['n_undefined']:,.0f} of {study.config.compare.resamples:,} "
+        f"({text.metric_name(worst['metric'])} of {label})."
     )
 
 

@@ -78,7 +78,8 @@ def full_table(study: Study, numbers: Numbers, notes: tuple[str, ...]) -> Table:
     alike: list[tuple[list[str], tuple[tuple[Entry, ...], ...]]] = []
     for metric in numbers.all_metrics():
         rows = _full_rows(study, numbers, metric, len(header))
-        if metric.startswith(FROC_AT) and alike and alike[-1][1] == rows:
+        rates = metric.startswith(FROC_AT) and alike and alike[-1][0][0].startswith(FROC_AT)
+        if rates and alike[-1][1] == rows:
             alike[-1][0].append(metric)
         else:
             alike.append(([metric], rows))

@@ -40,8 +40,8 @@ def test_what_differs_is_told_apart_from_what_is_not_stated():
     ours = FIELDS | {"dataset": "phantom", "size": "64x48"}
     found = mismatches(*row_of("le2019-table1", "auc"), ours)
     assert verdict(found) == "not comparable: dataset, size; split, ensemble (not stated)"
-    assert str(found["size"]) == "1152x832 in the paper, 64x48 here"
-    assert str(found["split"]) == "not stated in the paper, patient here"
+    assert str(found["size"]) == "in the paper 1152x832, here 64x48"
+    assert str(found["split"]) == "in the paper not stated, here patient"
 
 
 def test_what_neither_side_states_is_not_comparable():
@@ -56,7 +56,7 @@ def test_a_mass_dice_is_not_our_mean_dice(metric):
     """AUNet's, with all the rest as ours."""
     entry, row = row_of("aunet-inbreast", "dice")
     ours = own_protocol(metric, CLASSES, FIELDS)
-    assert str(mismatches(entry, row, ours)["classes"]) == "mass in the paper, all five here"
+    assert str(mismatches(entry, row, ours)["classes"]) == "in the paper mass, here all five"
 
 
 def test_the_metric_states_its_classes_and_how_it_pools():
@@ -78,7 +78,7 @@ def test_a_number_before_the_last_stage_is_not_comparable_with_one_after_it():
     (sequential,) = (row for row in entry.rows if (row.name, row.metric) == ("sequential", "dice"))
     ours = own_protocol("dice", CLASSES, FIELDS)
     found = mismatches(entry, sequential, ours)
-    assert str(found["stage"]) == "before the last in the paper, last here"
+    assert str(found["stage"]) == "in the paper before the last, here last"
     assert "stage" not in mismatches(entry, sequential, {**ours, "stage": "before the last"})
 
 

@@ -97,7 +97,7 @@ def test_a_stage_that_we_do_not_have_is_a_mismatch(arms_study):
     ((le,), _) = published(study, numbers)
     assert [name for name, why in le.reasons.items() if "stage" in why] == ["sequential"]
     values, differences = published_tables((le,))
-    assert "stage: before the last in the paper, last here" in values.notes[0]
+    assert "stage: in the paper before the last, here last" in values.notes[0]
     (row,) = (r for r in differences.blocks[0].rows if r[1].text == "sequential")
     assert row[0].text == "sequential"
 
@@ -131,7 +131,7 @@ def test_published_numbers_stand_apart_with_why(arms_report):
     assert ours < theirs
     assert "| Mean Dice, % | – | 34.98 | 34.98 | 38.28 |" in text
     assert "| AUC, % | 80.54 | – | 81.37 | 84.02 |" in text
-    assert "Not comparable: dataset: DDSM in the paper, phantom here" in text
+    assert "Not comparable: dataset: in the paper DDSM, here phantom" in text
 
 
 def test_an_unknown_published_entry_is_a_warning(arms_study, no_figures):
@@ -146,7 +146,7 @@ def test_a_number_read_in_a_mirror_says_so(arms_study):
     path.write_text(path.read_text().replace("le2019-table1", "aunet-inbreast"))
     study = read_study(arms_study)
     values, _ = published_tables(published(study, measure(study))[0])
-    assert "Dice classes: mass in the paper, all five here" in values.notes[0]
+    assert "Dice classes: in the paper mass, here all five" in values.notes[0]
     assert values.notes[1].startswith("Source (secondary: the paper itself was not read): https://")
 
 
@@ -177,7 +177,7 @@ def test_a_folder_is_compared_under_the_name_of_its_data(arms_study):
     study = read_study(arms_study)
     numbers = measure(study)
     ((le,), _) = published(study, numbers)
-    assert str(le.why_not["dataset"]) == "DDSM in the paper, folder here"
+    assert str(le.why_not["dataset"]) == "in the paper DDSM, here folder"
     path.write_text(text.replace("[compare]", '[compare]\ndataset = "DDSM"'))
     ((le,), _) = published(read_study(arms_study), numbers)
     assert "dataset" not in le.why_not
@@ -196,7 +196,7 @@ def test_the_label_rule_is_part_of_our_protocol(arms_study, no_figures):
     )
     page = (build(arms_study) / "table.md").read_text()
     assert (
-        "malignant against the rest in the paper, BI-RADS 5 and above against the rest here" in page
+        "in the paper malignant against the rest, here BI-RADS 5 and above against the rest" in page
     )
-    assert "whole image in the paper, breast here" in page
-    assert "1152x832 in the paper, 64x48 here" in page
+    assert "in the paper whole image, here breast" in page
+    assert "in the paper 1152x832, here 64x48" in page
