@@ -208,11 +208,6 @@ def _spread(values: Floats) -> float:
     return float(finite.std(ddof=1)) if finite.size > 1 else np.nan
 
 
-def reliable(statistic: Statistic, estimate: Estimate) -> bool:
-    """Whether none of the warnings applies that an interval may be wrong."""
-    return not doubts(statistic, estimate)
-
-
 def doubts(statistic: Statistic, estimate: Estimate) -> tuple[str, ...]:
     """Those of `DOUBTS` that apply to an interval."""
     found = {

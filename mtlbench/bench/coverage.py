@@ -25,7 +25,7 @@ from mtlbench.analysis.intervals import (
     clustered_t,
 )
 from mtlbench.analysis.multiplicity import holm
-from mtlbench.analysis.rows import reliable
+from mtlbench.analysis.rows import doubts
 from mtlbench.analysis.seeds import MIN_SEEDS, seeds_by_cases
 from mtlbench.bench.measure import Result, Row
 from mtlbench.bench.simulate import Setting, make_test_set, truth
@@ -128,7 +128,7 @@ def _tried(
             _Tried(
                 _interval(own, found.scale, method),
                 _interval(difference, IDENTITY, method),
-                own is not None and reliable(statistic, own),
+                own is not None and not doubts(statistic, own),
             ),
         )
 
