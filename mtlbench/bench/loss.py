@@ -17,8 +17,9 @@ from mtlbench.bench.counters import peak_bytes, saved_bytes, stopwatch
 from mtlbench.bench.measure import Result, Row, Work, against, largest_noise, ratio_row
 from mtlbench.config import CLASSES, IGNORED, LossConfig, ResourcesConfig
 from mtlbench.data.resident import Batch
-from mtlbench.training.losses import SegmentationLoss, pixel_weight, segmentation_loss
+from mtlbench.training.losses import LOSSES, SegmentationLoss, pixel_weight
 from mtlbench.training.provenance import device_name
+from mtlbench.training.tasks import Tasks
 
 K = len(CLASSES)
 PAPER, SMALL = (1152, 832), (288, 208)
@@ -117,11 +118,14 @@ def hard_examples(device: torch.device) -> list[Example]:
 
 
 def tail(stride: int) -> SegmentationLoss:
-    """Our mean loss, the weights of the pixels counted too."""
-    loss = segmentation_loss(LossConfig(target_stride=stride))  # type: ignore[arg-type]
-    return lambda logit_BKhw, batch, weight_K: (
-        loss(logit_BKhw, batch, weight_K) / pixel_weight(batch, weight_K)
-    )
+    """Our mean loss, with all that a step does for it: pooling, the weights of the pixels."""
+
+    def loss(logit_BKhw: Tensor, batch: Batch, weight_K: Tensor) -> Tensor:
+        tasks = Tasks(0.0, 1.0, LOSSES[LossConfig().segmentation], weight_K, stride)
+        batch = tasks.pooled(batch)
+        return tasks.segmentation(logit_BKhw, batch, weight_K) / pixel_weight(batch, weight_K)
+
+    return loss
 
 
 def by_hand(batch: Batch) -> SegmentationLoss:

@@ -1,10 +1,12 @@
 """Batches on the device: prepared integers are gathered, standardised and augmented there.
 
-B = batch, N = cases, M = cases in the order of use, H W = image size, K = classes.
+B = batch, N = cases, M = cases in the order of use, H W = image size, r w = rows and columns of
+squares, K = classes.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,6 +25,14 @@ STANDARDISE_CASES = 256
 """Training images from which mean and SD are taken, evenly spaced."""
 
 
+class Squares(NamedTuple):
+    """Squares of `side` pixels a side; smaller at the lower and right edge if they do not fit."""
+
+    pixels_BKrw: Tensor
+    """Those of each class, integers; ignored ones are of none."""
+    side: int
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """`image` is standardised float32, `mask` uint8 (0..4; 255 ignored), `label` float32."""
@@ -33,6 +43,8 @@ class Batch:
     has_label_B: Tensor
     has_mask_B: Tensor
     case_B: Cases
+    squares: Squares | None = None
+    """What segmentation is compared with in place of the mask's pixels, if not None."""
 
     def parts(self, count: int) -> list["Batch"]:
         """`count` consecutive parts, as views, whose sizes differ by one at most.
@@ -51,6 +63,7 @@ class Batch:
             self.has_label_B[rows],
             self.has_mask_B[rows],
             self.case_B[rows],
+            self.squares and self.squares._replace(pixels_BKrw=self.squares.pixels_BKrw[rows]),
         )
 
 

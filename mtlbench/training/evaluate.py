@@ -79,7 +79,7 @@ def evaluate(
     """
     model.eval()
     scores, cls_losses, confusions, seg_losses = [], [], [], []
-    for batch in cohort.eval_batches(case_N, batch_size):
+    for batch in map(tasks.pooled, cohort.eval_batches(case_N, batch_size)):
         cls_B, seg_BKhw = tasks.forward(model, batch)
         if cls_B is not None:
             scores.append(cls_B.float().sigmoid())

@@ -97,6 +97,7 @@ def take_step(
     Returns the batch's total, classification and segmentation loss (3), over all ranks.
     """
     optimizer.zero_grad(set_to_none=True)
+    batch = tasks.pooled(batch)
     counts = tasks.counts(batch, ranks)
     parts = [batch] if accumulate == 1 else batch.parts(accumulate)
     shares = []

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from mtlbench.config import CLASSES, LossConfig
 from mtlbench.data.resident import Batch
-from mtlbench.training.tail import cross_entropy, pixel_counts
+from mtlbench.training.tail import cross_entropy, pixel_counts, square_cross_entropy
 
 Floats = NDArray[np.float64]
 SegmentationLoss = Callable[[Tensor, Batch, Tensor], Tensor]
-"""Of logits BKhw, batch and class weights K: the sum Σ w·l over the pixels that count."""
+"""Of logits BKhw, batch and class weights K: the sum Σ w·l over the pixels that count, or over the
+batch's squares where it has some."""
 MAX_RATIO = 100.0
 """Computed class weights span at most this factor: rare classes would drown the rest."""
 
@@ -37,35 +38,31 @@ def classification_count(batch: Batch) -> Tensor:
     return batch.has_label_B.sum(dtype=torch.float32)
 
 
-def weighted_cross_entropy(
-    logit_BKhw: Tensor, batch: Batch, weight_K: Tensor, stride: int = 1
-) -> Tensor:
+def weighted_cross_entropy(logit_BKhw: Tensor, batch: Batch, weight_K: Tensor) -> Tensor:
     """Cross-entropy of the upsampled logits, Σ w·l over pixels that count.
 
-    Pixels of cases without a mask, and ignored ones, do not count. A stride above 1 takes squares
-    of so many pixels a side for pixels, each with its share of every class.
+    Pixels of cases without a mask, and ignored ones, do not count. A square counts with its share
+    of every class.
     """
     weight_BK = weight_K * batch.has_mask_B[:, None]
-    return cross_entropy(logit_BKhw, batch.mask_BHW, weight_BK, stride)
+    if batch.squares is None:
+        return cross_entropy(logit_BKhw, batch.mask_BHW, weight_BK)
+    height, width = batch.mask_BHW.shape[-2:]
+    return square_cross_entropy(logit_BKhw, batch.squares, weight_BK, (height, width))
 
 
 def pixel_weight(batch: Batch, weight_K: Tensor) -> Tensor:
     """Σ w over the pixels that count: those of cases with a mask, but for ignored ones."""
-    pixels_BK = pixel_counts(batch.mask_BHW, len(weight_K))
+    if batch.squares is None:
+        pixels_BK = pixel_counts(batch.mask_BHW, len(weight_K))
+    else:
+        pixels_BK = batch.squares.pixels_BKrw.sum(dim=(2, 3))
     pixels_K = (pixels_BK * batch.has_mask_B[:, None]).sum(dim=0)
     return (pixels_K.double() * weight_K).sum().float()
 
 
-LOSSES: dict[str, Callable[[Tensor, Batch, Tensor, int], Tensor]] = {
-    "cross-entropy": weighted_cross_entropy,
-}
-"""Called with logits BKhw, batch, class weights K and the target's stride; Σ w·l over pixels."""
-
-
-def segmentation_loss(config: LossConfig) -> SegmentationLoss:
-    """The loss that a study file asks for."""
-    loss, stride = LOSSES[config.segmentation], config.target_stride
-    return lambda logit_BKhw, batch, weight_K: loss(logit_BKhw, batch, weight_K, stride)
+LOSSES: dict[str, SegmentationLoss] = {"cross-entropy": weighted_cross_entropy}
+"""By the names of `loss.segmentation`."""
 
 
 def class_weights(config: LossConfig, pixels_NK: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from mtlbench.config import CLASSES, LossConfig, ModelConfig
 from mtlbench.data.resident import Batch
 from mtlbench.models.network import build_model
 from mtlbench.training.loop import placed, take_step
-from mtlbench.training.losses import segmentation_loss
+from mtlbench.training.losses import LOSSES
 from mtlbench.training.tasks import Tasks
 
 _ROUNDS = 2
@@ -37,9 +37,11 @@ def step_s(
     net = placed(model, device).train()
     optimizer = torch.optim.AdamW(net.parameters(), fused=True)
     stage = config["stages"][-1]
-    loss = segmentation_loss(LossConfig(**config["loss"]))
-    weight_K = torch.ones(len(CLASSES), device=device)
-    tasks = Tasks(stage["cls_weight"], stage["seg_weight"], loss, weight_K)
+    loss, weight_K = LossConfig(**config["loss"]), torch.ones(len(CLASSES), device=device)
+    tasks = Tasks(
+        stage["cls_weight"], stage["seg_weight"], LOSSES[loss.segmentation], weight_K,
+        loss.target_stride,
+    )  # fmt: skip
     batch = _random_batch(cases, size, device)
     times = []
     for _ in range(_ROUNDS):

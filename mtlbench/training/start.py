@@ -1,6 +1,7 @@
 """What a run begins with, from its configuration: model and tasks."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mtlbench.errors import StudyError
 from mtlbench.models.backbones.pretrained import weights_identity
 from mtlbench.models.network import JointNet, build_model
 from mtlbench.records import MODEL, RunFolder
-from mtlbench.training.losses import class_weights, segmentation_loss
+from mtlbench.training.losses import LOSSES, class_weights
 from mtlbench.training.tasks import Tasks
 
 
@@ -55,16 +56,16 @@ def stage_tasks(config: Mapping[str, Any], cohort: Cohort) -> Tasks:
     return Tasks(
         stage["cls_weight"],
         stage["seg_weight"],
-        segmentation_loss(loss),
+        LOSSES[loss.segmentation],
         torch.from_numpy(weight_K).to(cohort.device),
+        loss.target_stride,
     )
 
 
 def trained_tasks(config: Mapping[str, Any], tasks: Tasks) -> Tasks:
     """The tasks that any stage so far has trained: those the model can be asked for."""
-    return Tasks(
-        max(stage["cls_weight"] for stage in config["stages"]),
-        max(stage["seg_weight"] for stage in config["stages"]),
-        tasks.segmentation,
-        tasks.class_weight_K,
+    return replace(
+        tasks,
+        cls_weight=max(stage["cls_weight"] for stage in config["stages"]),
+        seg_weight=max(stage["seg_weight"] for stage in config["stages"]),
     )

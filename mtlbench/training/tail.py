@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mtlbench.config import IGNORED
+from mtlbench.data.resident import Squares
 from mtlbench.training.compiling import kernels_of
 
 ROWS, CUDA_ROWS = 64, 192
@@ -100,38 +101,52 @@ def one_hot(class_BHW: Tensor, classes: int) -> Tensor:
     return torch.eq(class_BHW[:, None], k_K11, out=hot_BKHW)
 
 
-def cross_entropy(
-    logit_BKhw: Tensor, mask_BHW: Tensor, weight_BK: Tensor, stride: int = 1
-) -> Tensor:
+def cross_entropy(logit_BKhw: Tensor, mask_BHW: Tensor, weight_BK: Tensor) -> Tensor:
     """Σ w·(−log p) over the pixels of a uint8 mask, p the softmax of the upsampled logits.
 
-    With a stride, Σ w_k·n_k·(−log p_k) over squares and classes: n_k of a square's pixels are of
-    class k, and p is the softmax of its mean logits. Computed in float32 at least, whatever
-    autocast says.
+    Computed in float32 at least, whatever autocast says.
     """
+    height, width = mask_BHW.shape[-2:]
+    return _exact(logit_BKhw, mask_BHW, weight_BK, (height, width), 1)
+
+
+def square_cross_entropy(
+    logit_BKhw: Tensor, squares: Squares, weight_BK: Tensor, size: tuple[int, int]
+) -> Tensor:
+    """Σ w_k·n_k·(−log p_k) over squares of a mask of H x W, and classes.
+
+    n_k of a square's pixels are of class k, p is the softmax of its mean logits. Float32 too.
+    """
+    return _exact(logit_BKhw, squares.pixels_BKrw, weight_BK, size, squares.side)
+
+
+def _exact(
+    logit_BKhw: Tensor, target: Tensor, weight_BK: Tensor, size: tuple[int, int], stride: int
+) -> Tensor:
     logit_BKhw = logit_BKhw.to(torch.promote_types(logit_BKhw.dtype, torch.float32))
     with torch.autocast(logit_BKhw.device.type, enabled=False):
-        loss: Tensor = _CrossEntropy.apply(logit_BKhw, mask_BHW, weight_BK, stride)
+        loss: Tensor = _CrossEntropy.apply(logit_BKhw, target, weight_BK, size, stride)
     return loss
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """The sum, and in the same pass its gradient where one is needed."""
+    """The sum, and in the same pass its gradient where one is needed.
+
+    The target is a mask BHW, or the pixels BKrw of its squares.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, logit_BKhw: Tensor, mask_BHW: Tensor, weight_BK: Tensor, stride: int
-    ) -> Tensor:
-        height, width = mask_BHW.shape[-2:]
-        upsampling = Upsampling(logit_BKhw, (height, width), stride)
+        ctx: Any, logit_BKhw: Tensor, target: Tensor, weight_BK: Tensor, size: tuple[int, int],
+        stride: int,
+    ) -> Tensor:  # fmt: skip
+        upsampling = Upsampling(logit_BKhw, size, stride)
         differentiate = ctx.needs_input_grad[0]
         gradient_BKhw = torch.zeros_like(logit_BKhw) if differentiate else None
         weight_BK, losses = weight_BK.to(logit_BKhw), []
         for band in upsampling.bands():
-            mask_BRW = mask_BHW[:, band.rows.start * stride : band.rows.stop * stride]
-            loss, gradient_BKRW = _loss(
-                upsampling.up(logit_BKhw, band), mask_BRW, weight_BK, stride, differentiate
-            )
+            value_BKRW, true_BRW = upsampling.up(logit_BKhw, band), target[..., band.rows, :]
+            loss, gradient_BKRW = _loss(value_BKRW, true_BRW, weight_BK, differentiate)
             losses.append(loss)
             if gradient_BKhw is not None:
                 gradient_BKhw[:, :, band.source] += upsampling.adjoint(gradient_BKRW, band)
@@ -141,22 +156,23 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         (gradient_BKhw,) = ctx.saved_tensors
-        return gradient * gradient_BKhw, None, None, None
+        return gradient * gradient_BKhw, None, None, None, None
 
 
 def _loss(
-    value_BKRW: Tensor, mask_BRW: Tensor, weight_BK: Tensor, stride: int, differentiate: bool
+    value_BKRW: Tensor, true: Tensor, weight_BK: Tensor, differentiate: bool
 ) -> tuple[Tensor, Tensor]:
     """Of a band, and its gradient with respect to the values, of which it takes the place."""
-    kernels = kernels_of(value_BKRW.device)
-    if kernels and stride == 1 and value_BKRW.dtype == torch.float32:
-        loss = kernels.cross_entropy_(value_BKRW, mask_BRW, weight_BK, differentiate)
+    kernels, is_mask = kernels_of(value_BKRW.device), true.dim() == 3
+    if kernels and is_mask and value_BKRW.dtype == torch.float32:
+        loss = kernels.cross_entropy_(value_BKRW, true, weight_BK, differentiate)
         return loss, value_BKRW
-    target_BKRW = _target(mask_BRW, weight_BK, stride)
+    pixels_BKRW = one_hot(true, weight_BK.shape[1]) if is_mask else true
+    target_BKRW = pixels_BKRW * weight_BK[:, :, None, None]
     log_p_BKRW = value_BKRW.log_softmax(dim=1)
-    del value_BKRW  # nobody else holds them: a band less of memory
+    del pixels_BKRW, value_BKRW  # nobody else holds them: less of memory
     loss = -(target_BKRW * log_p_BKRW).sum()
     if not differentiate:
         return loss, log_p_BKRW
@@ -164,23 +180,15 @@ def _loss(
     return loss, log_p_BKRW.exp_().mul_(weight_B1RW).sub_(target_BKRW)
 
 
-def _target(mask_BRW: Tensor, weight_BK: Tensor, stride: int) -> Tensor:
-    """The weight with which each class counts at each place of a band, BKRW."""
-    classes = weight_BK.shape[1]
-    pixels_BKRW = (
-        one_hot(mask_BRW, classes) if stride == 1 else square_sums(mask_BRW, classes, stride)
-    )
-    return pixels_BKRW * weight_BK[:, :, None, None]
-
-
-def square_sums(mask_BRW: Tensor, classes: int, stride: int) -> Tensor:
-    """Pixels of each class in each square of `stride` (4 or 8) a side, BKrw.
+def squares(mask_BHW: Tensor, classes: int, side: int) -> Squares:
+    """Those of `side` (4 or 8) pixels a side.
 
     A product with 0x01…01 adds the bytes of a word up in its highest; their sum is 64 at most.
     """
-    word = {4: torch.int32, 8: torch.int64}[stride]
-    ones = int.from_bytes(b"\x01" * stride)
-    return (_column_sums(mask_BRW, classes, stride, word) * ones) >> 8 * (stride - 1)
+    word = {4: torch.int32, 8: torch.int64}[side]
+    ones = int.from_bytes(b"\x01" * side)
+    column_sums_BKrw = _column_sums(mask_BHW, classes, side, word)
+    return Squares(column_sums_BKrw.mul_(ones).bitwise_right_shift_(8 * (side - 1)), side)
 
 
 def pixel_counts(mask_BHW: Tensor, classes: int) -> Tensor:

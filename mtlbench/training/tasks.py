@@ -3,7 +3,7 @@
 B = batch, K = classes, h w = feature map size.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from mtlbench.training.losses import (
     pixel_weight,
 )
 from mtlbench.training.ranks import ALONE, Ranks
+from mtlbench.training.tail import squares
 
 
 class Counts(NamedTuple):
@@ -34,6 +35,18 @@ class Tasks:
     seg_weight: float
     segmentation: SegmentationLoss
     class_weight_K: Tensor
+    target_stride: int = 1
+
+    def pooled(self, batch: Batch) -> Batch:
+        """With the squares that a target stride above 1 compares segmentation with.
+
+        Made once a step: both the count and the loss of its batch follow from them.
+        """
+        if self.target_stride == 1 or not self.seg_weight:
+            return batch
+        return replace(
+            batch, squares=squares(batch.mask_BHW, len(self.class_weight_K), self.target_stride)
+        )
 
     def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
         """Logits of the tasks with a weight: cancer (B) and classes (BKhw); bf16 on CUDA."""

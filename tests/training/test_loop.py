@@ -156,6 +156,19 @@ def test_a_step_has_hardly_more_operations_than_one_written_by_hand(cohort):
     assert [name for name in counted.names if any(word in name for word in waits)] == []
 
 
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_step_compares_with_squares_where_the_target_has_a_stride(cohort, accumulate):
+    model = build_model(ModelConfig(backbone="small", output_stride=8), 0).eval()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
+    tasks = Tasks(0.5, 0.5, LOSSES["cross-entropy"], torch.ones(5), target_stride=8)
+    batch = next(iter(cohort.train_batches(0, 0, 4, AugmentConfig(), range(1))))
+    losses_3 = take_step(model, tasks, batch, optimizer, accumulate)
+    pooled = tasks.pooled(batch)
+    expected = torch.stack(tasks.losses(model, pooled, tasks.counts(pooled))).detach()
+    torch.testing.assert_close(losses_3, expected)
+    assert expected[2] != tasks.losses(model, batch, tasks.counts(batch))[2]
+
+
 def test_a_loss_that_is_not_finite_ends_the_run(cohort):
     stage = Stage("cls", 1.0, 0.0, epochs=1, steps=None)
     model = build_model(ModelConfig(backbone="small", output_stride=8), 0)

@@ -1,17 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from mtlbench.config import LossConfig
-from mtlbench.data.resident import Batch
+from mtlbench.data.resident import Batch, Squares
 from mtlbench.training.losses import (
     MAX_RATIO,
     class_weights,
     classification_count,
     classification_loss,
     pixel_weight,
-    segmentation_loss,
     weighted_cross_entropy,
 )
 
@@ -82,17 +83,19 @@ def test_pixel_weight_counts_images_of_any_size():
     assert found.item() == pytest.approx(pixels_K @ weight_K, rel=1e-6)
 
 
-@pytest.mark.parametrize("stride", [1, 4, 8])
-def test_a_study_file_names_loss_and_stride(mixed, stride):
+@pytest.mark.parametrize("side", [4, 8])
+def test_squares_of_a_batch_are_what_counts_and_what_is_compared(mixed, side):
     logit_BKhw = torch.randn(3, 5, 4, 3, generator=torch.Generator().manual_seed(1))
-    loss = segmentation_loss(LossConfig(target_stride=stride))
-    expected = weighted_cross_entropy(logit_BKhw, mixed, torch.ones(5), stride)
-    assert torch.equal(loss(logit_BKhw, mixed, torch.ones(5)), expected)
-    others = {1, 4, 8} - {stride}
-    assert all(
-        expected != weighted_cross_entropy(logit_BKhw, mixed, torch.ones(5), other)
-        for other in others
-    )
+    weight_K = torch.tensor([0.1, 1.0, 2.0, 0.5, 3.0])
+    hot_BKHW = F.one_hot(mixed.mask_BHW.long(), 256)[..., :5].movedim(-1, 1).float()
+    pixels_BKrw = F.avg_pool2d(hot_BKHW, side, ceil_mode=True, divisor_override=1)
+    pooled = replace(mixed, squares=Squares(pixels_BKrw.long(), side))
+    assert pixel_weight(pooled, weight_K) == pixel_weight(mixed, weight_K)
+    full_BKHW = F.interpolate(logit_BKhw, size=(8, 6), mode="bilinear")
+    log_p_BKrw = F.avg_pool2d(full_BKHW, side, ceil_mode=True).log_softmax(dim=1)
+    loss_B = -(weight_K[:, None, None] * pixels_BKrw * log_p_BKrw).sum(dim=(1, 2, 3))
+    found = weighted_cross_entropy(logit_BKhw, pooled, weight_K)
+    torch.testing.assert_close(found, loss_B[[0, 2]].sum())
 
 
 def test_inverse_frequency_by_hand():

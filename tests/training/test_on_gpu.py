@@ -27,7 +27,7 @@ from mtlbench.records import RunFolder
 from mtlbench.training.checkpoint import Checkpoints, Stopped, StopRequest
 from mtlbench.training.evaluate import count_pixels, evaluate, predict_classes
 from mtlbench.training.loop import placed, take_step
-from mtlbench.training.losses import segmentation_loss
+from mtlbench.training.losses import LOSSES
 from mtlbench.training.rehearsal import largest_batch, step_s
 from mtlbench.training.repeatable import repeatable
 from mtlbench.training.run import Task, execute
@@ -46,7 +46,7 @@ def on_gpu(prepared, cases):
 
 
 def tasks(device=GPU):
-    return Tasks(0.5, 0.5, segmentation_loss(LossConfig()), torch.ones(5, device=device))
+    return Tasks(0.5, 0.5, LOSSES["cross-entropy"], torch.ones(5, device=device))
 
 
 def test_batches_are_those_of_a_cpu(cohort, on_gpu):

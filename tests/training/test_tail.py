@@ -5,7 +5,15 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlbench.training.tail import ROWS, Upsampling, cross_entropy, one_hot, upsampled
+from mtlbench.training.tail import (
+    ROWS,
+    Upsampling,
+    cross_entropy,
+    one_hot,
+    square_cross_entropy,
+    squares,
+    upsampled,
+)
 
 K = 5
 WEIGHT_K = torch.tensor([0.1, 1.0, 0.0, 0.5, 3.0], dtype=torch.float64)
@@ -55,6 +63,15 @@ def plain_pooled(logit_BKhw, mask_BHW, weight_BK, stride):
     return -(weight * share * logit.log_softmax(dim=1)).sum()
 
 
+def pooled(logit_BKhw, mask_BHW, weight_BK, stride):
+    """Ours, over pixels where the stride is 1."""
+    if stride == 1:
+        return cross_entropy(logit_BKhw, mask_BHW, weight_BK)
+    return square_cross_entropy(
+        logit_BKhw, squares(mask_BHW, K, stride), weight_BK, mask_BHW.shape[-2:]
+    )
+
+
 def gradient(loss, logit_BKhw):
     return torch.autograd.grad(loss, logit_BKhw)[0]
 
@@ -88,7 +105,7 @@ def test_any_size_goes_with_any_feature_map(shape, size, seed):
 @pytest.mark.parametrize(("shape", "size"), [*SHAPES, ((1, 9, 2), (9 * ROWS + 5, 16))])
 def test_pooled_targets_are_shares_of_whole_and_of_cut_squares(shape, size, stride):
     inputs = example(shape, size)
-    found, expected = cross_entropy(*inputs, stride), plain_pooled(*inputs, stride)
+    found, expected = pooled(*inputs, stride), plain_pooled(*inputs, stride)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(gradient(found, inputs[0]), gradient(expected, inputs[0]))
 
@@ -97,7 +114,7 @@ def test_pooled_targets_are_shares_of_whole_and_of_cut_squares(shape, size, stri
 def test_pooling_loses_nothing_where_logits_are_the_same_everywhere(stride):
     logit_BKhw, mask_BHW, weight_BK = example((2, 4, 3), (45, 30))
     flat_BKhw = logit_BKhw[:, :, :1, :1].expand_as(logit_BKhw)
-    found = cross_entropy(flat_BKhw, mask_BHW, weight_BK, stride)
+    found = pooled(flat_BKhw, mask_BHW, weight_BK, stride)
     torch.testing.assert_close(found, plain(flat_BKhw, mask_BHW, weight_BK))
 
 
@@ -105,7 +122,7 @@ def test_pooling_loses_nothing_where_logits_are_the_same_everywhere(stride):
 def test_gradient_is_that_of_finite_differences(stride):
     logit_BKhw, mask_BHW, weight_BK = example((2, 2, 3), (9, 14))
     assert torch.autograd.gradcheck(
-        lambda logit: 7 * cross_entropy(logit, mask_BHW, weight_BK, stride), logit_BKhw
+        lambda logit: 7 * pooled(logit, mask_BHW, weight_BK, stride), logit_BKhw
     )
 
 
@@ -164,7 +181,7 @@ def test_inference_makes_no_gradient(monkeypatch):
 def test_the_host_waits_for_nothing(dispatched, stride):
     inputs = example((2, 3, 2), (70, 41))
     with dispatched as made:
-        cross_entropy(*inputs, stride).backward()
+        pooled(*inputs, stride).backward()
     assert made.waits == 0
 
 
@@ -192,3 +209,15 @@ def test_one_hot_leaves_out_what_is_ignored():
     class_BHW = torch.tensor([[[0, 4, 255], [2, 2, 1]]], dtype=torch.uint8)
     expected = np.stack([class_BHW.numpy() == k for k in range(K)], axis=1)
     np.testing.assert_array_equal(one_hot(class_BHW, K).numpy(), expected)
+
+
+@pytest.mark.parametrize("side", [4, 8])
+@pytest.mark.parametrize("size", [(1, 1), (13, 9), (96, 64), (145, 31)])
+def test_squares_hold_the_pixels_of_each_class(size, side):
+    mask_BHW = example((2, 1, 1), size)[1]
+    mask_BHW[0, :9, :9] = 3
+    hot_BKHW = F.one_hot(mask_BHW.long(), 256)[..., :K].movedim(-1, 1).double()
+    expected = F.avg_pool2d(hot_BKHW, side, ceil_mode=True, divisor_override=1)
+    found = squares(mask_BHW, K, side)
+    np.testing.assert_array_equal(found.pixels_BKrw.numpy(), expected.numpy())
+    assert found.side == side

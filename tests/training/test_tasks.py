@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,26 @@ def test_the_parts_of_a_batch_add_up_to_it(model, batch):
     for found, expected in zip(summed, gradients(model, whole[0]), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
     assert whole[0].item() == pytest.approx(0.3 * whole[1].item() + 0.7 * whole[2].item())
+
+
+@pytest.mark.parametrize("stride", [4, 8])
+def test_the_squares_of_a_batch_are_cut_with_it(model, batch, stride):
+    tasks = replace(TASKS, target_stride=stride)
+    pooled = tasks.pooled(batch)
+    counts = tasks.counts(pooled)
+    assert counts == TASKS.counts(batch)
+    whole = tasks.losses(model, pooled, counts)
+    assert whole[2] != TASKS.losses(model, batch, counts)[2]
+    parts = [tasks.losses(model, part, counts) for part in pooled.parts(3)]
+    of_their_own = [tasks.losses(model, tasks.pooled(part), counts) for part in batch.parts(3)]
+    assert parts == of_their_own
+    for found, expected in zip(zip(*parts, strict=True), whole, strict=True):
+        torch.testing.assert_close(sum(found), expected)
+
+
+def test_without_segmentation_or_a_stride_nothing_is_pooled(batch):
+    assert TASKS.pooled(batch) is batch
+    assert replace(TASKS, target_stride=8, seg_weight=0.0).pooled(batch) is batch
 
 
 def test_over_ranks_the_mean_of_the_shares_is_the_whole(model, batch):

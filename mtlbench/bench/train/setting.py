@@ -21,7 +21,7 @@ from mtlbench.data.resident import Batch, Cohort
 from mtlbench.errors import StudyError
 from mtlbench.models.network import JointNet, build_model
 from mtlbench.training.loop import placed
-from mtlbench.training.losses import segmentation_loss
+from mtlbench.training.losses import LOSSES
 from mtlbench.training.provenance import device_name
 from mtlbench.training.tasks import Tasks
 
@@ -71,7 +71,8 @@ class Setting:
 
     def tasks(self) -> Tasks:
         """Both, with equal weights."""
-        return Tasks(0.5, 0.5, segmentation_loss(LossConfig()), torch.ones(5, device=self.device))
+        loss = LOSSES[LossConfig().segmentation]
+        return Tasks(0.5, 0.5, loss, torch.ones(5, device=self.device))
 
     def optim(self) -> OptimConfig:
         """A study's default but for the batch."""
