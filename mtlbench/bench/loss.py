@@ -17,6 +17,7 @@ from mtlbench.bench.counters import peak_bytes, saved_bytes, stopwatch
 from mtlbench.bench.measure import Result, Row, Work, against, largest_noise, ratio_row
 from mtlbench.config import CLASSES, IGNORED, LossConfig, ResourcesConfig
 from mtlbench.data.resident import Batch
+from mtlbench.training.host import set_up_host
 from mtlbench.training.losses import LOSSES, SegmentationLoss, pixel_weight
 from mtlbench.training.provenance import device_name
 from mtlbench.training.tasks import Tasks
@@ -39,7 +40,7 @@ class Example(NamedTuple):
 
 def run() -> Result:
     """Measure on the GPU where there is one, else with as many threads as a run has by default."""
-    torch.set_num_threads(ResourcesConfig().threads)
+    set_up_host(ResourcesConfig().threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     paper, small, by = example(PAPER, 1, device), example(SMALL, 8, device), stopwatch(device)
     plain = by_hand(paper.batch)

@@ -79,11 +79,12 @@ def _compute(scratch: Path, index: int) -> dict[str, Any]:
 
     from mtlbench.training.attempt import Attempt
     from mtlbench.training.checkpoint import StopRequest
+    from mtlbench.training.host import set_up_host
     from mtlbench.training.launch import read_task
     from mtlbench.training.ranks import SharedCheckpoints, SharedContact, join_ranks
 
     task = read_task(scratch / TASK)
-    torch.set_num_threads(task.config["threads"])
+    set_up_host(task.config["threads"])
     ranks = join_ranks(torch.device(task.devices[index]), scratch / MEETING)
     stop = StopRequest()
     stop.listen()  # not before: until the ranks have met, there is nothing to save

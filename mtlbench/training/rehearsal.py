@@ -10,6 +10,7 @@ import torch
 from mtlbench.config import CLASSES, LossConfig, ModelConfig
 from mtlbench.data.resident import Batch
 from mtlbench.models.network import build_model
+from mtlbench.training.host import set_up_host
 from mtlbench.training.loop import placed, take_step
 from mtlbench.training.losses import LOSSES
 from mtlbench.training.tasks import Tasks
@@ -32,7 +33,7 @@ def step_s(
     Raises:
         OutOfMemoryError: that many cases do not fit.
     """
-    torch.set_num_threads(config["threads"])
+    set_up_host(config["threads"])
     model = build_model(ModelConfig(**config["model"]).model_copy(update={"weights": "none"}), 0)
     net = placed(model, device).train()
     optimizer = torch.optim.AdamW(net.parameters(), fused=True)

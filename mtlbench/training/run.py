@@ -23,6 +23,7 @@ from mtlbench.records import RunFolder, write_json
 from mtlbench.training.attempt import Attempt, Task
 from mtlbench.training.checkpoint import Checkpoints, StopRequest
 from mtlbench.training.contact import Contact
+from mtlbench.training.host import set_up_host
 from mtlbench.training.launch import RankError, compute_on_ranks
 from mtlbench.training.provenance import provenance
 from mtlbench.training.rehearsal import is_out_of_memory, largest_batch
@@ -63,7 +64,7 @@ def execute(task: Task, stop: StopRequest | None = None) -> None:
 def _execute(folder: RunFolder, task: Task, stop: StopRequest) -> None:
     folder.tidy()
     contact = Contact(folder.path)
-    torch.set_num_threads(task.config["threads"])
+    set_up_host(task.config["threads"])
     write_json(folder.path / "config.json", task.config)
     record = _opening_record(folder, task)
     folder.write_record(record)

@@ -15,7 +15,7 @@ def test_auto_is_the_smallest_number_that_stays_below_a_twentieth(train, val, ep
     """By counting the validated epochs, in exact fractions."""
 
     def part(apart):
-        cost = Fraction(len(validated(apart, epochs)) * val, 3)
+        cost = Fraction(len(validated(apart, epochs)) * val, 2)
         return cost / (epochs * train + cost)
 
     enough = [apart for apart in range(1, epochs) if part(apart) < Fraction(1, 20)]
@@ -24,8 +24,8 @@ def test_auto_is_the_smallest_number_that_stays_below_a_twentieth(train, val, ep
     assert share(found, epochs, train, val) == pytest.approx(float(part(found)))
 
 
-def test_a_usual_split_is_validated_every_other_epoch_and_a_short_run_once():
-    assert epochs_apart("auto", 60, train=700, val=150) == 2
+def test_a_usual_split_is_validated_every_third_epoch_and_a_short_run_once():
+    assert epochs_apart("auto", 60, train=700, val=150) == 3
     assert epochs_apart("auto", 2, train=700, val=150) == 2
     assert epochs_apart("auto", 1, train=700, val=150) == 1
     assert epochs_apart(7, 60, train=700, val=150) == 7

@@ -26,6 +26,7 @@ from mtlbench.data.adapters import phantom
 from mtlbench.data.prepared import Prepared
 from mtlbench.errors import DataError, StudyError
 from mtlbench.models.backbones import BACKBONES
+from mtlbench.training.host import set_up_host
 
 CPU_SIZE = (288, 224)
 CPU_BATCH, GPU_BATCH = 2, 16
@@ -70,7 +71,7 @@ def run(
         raise StudyError(f"--trace must be in a folder that exists, but got {trace}")
     settings = _settings(choose_device(device), backbone, output_stride, size, batch_size)
     first = settings[0]
-    torch.set_num_threads(ResourcesConfig().threads)
+    set_up_host(ResourcesConfig().threads)
     parts: Parts = {
         "loop": partial(loop_rows, first.device, peers),
         "gather": gather_rows,

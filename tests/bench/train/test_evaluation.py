@@ -8,18 +8,18 @@ from mtlbench.training import loop
 CPU = torch.device("cpu")
 
 
-def test_a_ninth_validates_and_a_ninth_is_for_the_test(prepared):
+def test_a_twelfth_validates_and_a_twelfth_is_for_the_test(prepared):
     cohort = Watched(prepared, CPU)
     assert {name: len(case_N) for name, case_N in cohort.split.items()} == {
         "train": 14, "val": 2, "test": 2
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("val", "part"), [(2, 2 / (3 * 14 + 2)), (4, 16 / (7 * 3 * 14 + 16))])
-def test_the_share_by_a_clock_that_a_step_moves_by_three_a_case(
+@pytest.mark.parametrize(("val", "part"), [(1, 1 / (2 * 14 + 1)), (2, 8 / (7 * 2 * 14 + 8))])
+def test_the_share_by_a_clock_that_a_step_moves_by_two_a_case(
     monkeypatch, setting, prepared, val, part
 ):
-    """With 2 of 14 cases every epoch is validated, with 4 every other, from the second of 8 on."""
+    """With 1 of 14 cases every epoch is validated, with 2 every other, from the second of 8 on."""
     now = [0.0]
 
     def moving(work, units):
@@ -30,7 +30,7 @@ def test_the_share_by_a_clock_that_a_step_moves_by_three_a_case(
 
         return moved
 
-    steps, evaluations = lambda arguments: 3 * setting.batch_size, lambda arguments: val
+    steps, evaluations = lambda arguments: 2 * setting.batch_size, lambda arguments: val
     monkeypatch.setattr(loop, "take_step", moving(loop.take_step, steps))
     monkeypatch.setattr(loop, "evaluate", moving(loop.evaluate, evaluations))
     cohort = Watched(prepared, CPU)
