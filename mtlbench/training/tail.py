@@ -145,8 +145,9 @@ class _CrossEntropy(torch.autograd.Function):
         gradient_BKhw = torch.zeros_like(logit_BKhw) if differentiate else None
         weight_BK, losses = weight_BK.to(logit_BKhw), []
         for band in upsampling.bands():
-            value_BKRW, true_BRW = upsampling.up(logit_BKhw, band), target[..., band.rows, :]
-            loss, gradient_BKRW = _loss(value_BKRW, true_BRW, weight_BK, differentiate)
+            loss, gradient_BKRW = _loss(
+                upsampling.up(logit_BKhw, band), target[..., band.rows, :], weight_BK, differentiate
+            )
             losses.append(loss)
             if gradient_BKhw is not None:
                 gradient_BKhw[:, :, band.source] += upsampling.adjoint(gradient_BKRW, band)
@@ -171,8 +172,9 @@ def _loss(
         return loss, value_BKRW
     pixels_BKRW = one_hot(true, weight_BK.shape[1]) if is_mask else true
     target_BKRW = pixels_BKRW * weight_BK[:, :, None, None]
+    del pixels_BKRW  # nobody else holds what is deleted here: less of memory
     log_p_BKRW = value_BKRW.log_softmax(dim=1)
-    del pixels_BKRW, value_BKRW  # nobody else holds them: less of memory
+    del value_BKRW
     loss = -(target_BKRW * log_p_BKRW).sum()
     if not differentiate:
         return loss, log_p_BKRW
