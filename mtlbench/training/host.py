@@ -13,7 +13,7 @@ def set_up_host(threads: int) -> None:
     """Compute with so many threads, and keep the memory that is freed until the process ends.
 
     By default glibc gives a large block back to the system as soon as it is freed, so that each
-    step faults its activations in again: 9 to 16 % of a CPU's step. A process that computes asks
+    step faults its activations in again: 5 to 14 % of a CPU's step. A process that computes asks
     for the same blocks step after step. Other C libraries are left as they are.
     """
     torch.set_num_threads(threads)
