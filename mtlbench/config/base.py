@@ -11,7 +11,7 @@ from pydantic import (
     ValidationError,
 )
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of everything that a run's hash covers; raised when a change alters results."""
 
 CLASSES = (

@@ -67,8 +67,9 @@ class _Clock:
 
     def _validation(self, run: Run) -> float:
         """Part of a run's time that validation takes."""
-        sizes = self._data.sizes[run.config["fold"]]
-        cases = (sizes["train"], sizes["val"])
+        fold, batch_size = run.config["fold"], int(run.config["optim"]["batch_size"])
+        trained = self._data.steps_per_epoch(batch_size, fold) * batch_size
+        cases = (trained // run.config.get("gpus_per_run", 1), self._data.sizes[fold]["val"])
         apart = epochs_apart(run.config["optim"]["validate_every"], run.epochs, *cases)
         return share(apart, run.epochs, *cases)
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import platform
+import sys
 
 import torch
 
@@ -14,10 +15,11 @@ def set_up_host(threads: int) -> None:
 
     By default glibc gives a large block back to the system as soon as it is freed, so that each
     step faults its activations in again: 5 to 14 % of a CPU's step. A process that computes asks
-    for the same blocks step after step. Other C libraries are left as they are.
+    for the same blocks step after step; within a few steps the heap has holes for all of them.
+    Other C libraries are left as they are.
     """
     torch.set_num_threads(threads)
-    if platform.libc_ver()[0] == "glibc":
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(_MMAP_MAX, 0)  # no block is a mapping of its own
         libc.mallopt(_TRIM_THRESHOLD, -1)  # the heap's end is not given back

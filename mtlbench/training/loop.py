@@ -51,8 +51,8 @@ def train(
     """
     per_epoch = cohort.steps_per_epoch(optim.batch_size)
     total, epochs = stage.total_steps(per_epoch), stage.total_epochs(per_epoch)
-    train, val = len(cohort.split["train"]), len(cohort.split["val"])
-    apart = epochs_apart(optim.validate_every, epochs, train // ranks.count, val)
+    trained, val = per_epoch * optim.batch_size // ranks.count, len(cohort.split["val"])
+    apart = epochs_apart(optim.validate_every, epochs, trained, val)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=optim.lr, weight_decay=optim.weight_decay, fused=True
     )

@@ -11,7 +11,7 @@ from mtlbench.config import AugmentConfig, LossConfig, ModelConfig, OptimConfig,
 from mtlbench.errors import StudyError
 from mtlbench.models.backbones.pretrained import weights_identity
 from mtlbench.records import RunFolder
-from mtlbench.training import attempt, run
+from mtlbench.training import attempt, host, launch, rank, run
 from mtlbench.training.checkpoint import Checkpoints, Stopped, StopRequest
 from mtlbench.training.compiling import Choice
 from mtlbench.training.contact import ask_to_stop
@@ -49,6 +49,20 @@ def test_the_record_says_how_the_run_was_computed(task):
     assert found["data"] == "memory-mapped"
     assert (found["compile"], found["compile_why"]) == ("off", "a CPU gains nothing by it")
     assert (found["deterministic"], found["nondeterministic"]) == (True, [])
+
+
+def test_runs_and_ranks_set_up_their_host(task, tmp_path, monkeypatch):
+    def stop(threads):
+        raise InterruptedError(threads)
+
+    task.folder.mkdir()
+    monkeypatch.setattr(run, "set_up_host", stop)
+    with pytest.raises(InterruptedError, match="1"):
+        run._execute(RunFolder(task.folder), task, StopRequest())
+    monkeypatch.setattr(host, "set_up_host", stop)
+    monkeypatch.setattr(launch, "read_task", lambda path: task)
+    with pytest.raises(InterruptedError, match="1"):
+        rank._compute(tmp_path, 0)
 
 
 @pytest.mark.parametrize(

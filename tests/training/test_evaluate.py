@@ -72,6 +72,19 @@ def test_losses_are_means_over_all_labelled_cases_and_pixels(prepared, cases):
         assert result.loss_seg == pytest.approx(loss_seg.item(), rel=1e-5)
 
 
+def test_validation_compares_with_squares_as_training_does(cohort):
+    model = build_model(ModelConfig(backbone="small", output_stride=8), 0).eval()
+    tasks = replace(BOTH, target_stride=8)
+    case_N = cohort.split["val"]
+    (batch,) = cohort.eval_batches(case_N, batch_size=len(case_N))
+    pooled = tasks.pooled(batch)
+    with torch.no_grad():
+        _, _, loss_seg = tasks.losses(model, pooled, tasks.counts(pooled))
+    found = [evaluate(model, cohort, case_N, each, 3).loss_seg for each in (tasks, BOTH)]
+    assert found[0] == pytest.approx(loss_seg.item(), rel=1e-5)
+    assert found[1] != pytest.approx(loss_seg.item(), rel=1e-5)
+
+
 def test_each_batch_is_seen_with_the_classes_that_are_counted(cohort):
     model = build_model(ModelConfig(backbone="small", output_stride=8), 0)
     case_N = cohort.split["train"]

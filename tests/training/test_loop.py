@@ -188,7 +188,7 @@ def test_learning_rate_rises_then_falls_as_half_a_cosine():
 
 
 def test_how_often_is_validated_follows_from_the_cases_of_one_rank(cohort, monkeypatch):
-    """Each of three ranks trains on a third, and evaluates all."""
+    """Each of three ranks trains on a third of the whole batches, and evaluates all."""
     asked = []
 
     def note(*counts):
@@ -198,6 +198,7 @@ def test_how_often_is_validated_follows_from_the_cases_of_one_rank(cohort, monke
     monkeypatch.setattr(loop, "epochs_apart", note)
     monkeypatch.setattr(Ranks, "count", 3)
     with pytest.raises(InterruptedError):
-        train_strategy(cohort, "joint")
+        train_strategy(cohort, "joint", optim=OptimConfig(batch_size=5))
     train, val = (len(cohort.split[name]) for name in ("train", "val"))
-    assert asked == [(1, 2, train // 3, val)]
+    assert train % 5, "cases are left over"
+    assert asked == [("auto", 2, train // 5 * 5 // 3, val)]

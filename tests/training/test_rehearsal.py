@@ -49,6 +49,14 @@ def test_below_one_case_nothing_is_tried(room_for):
     assert largest_batch(CONFIG, (32, 24), 0, CPU) is None
 
 
+def test_a_step_is_that_of_the_runs_last_stage(monkeypatch):
+    taken = []
+    monkeypatch.setattr(rehearsal, "take_step", lambda net, tasks, *_: taken.append(tasks))
+    step_s(CONFIG | {"loss": {"target_stride": 8}}, (32, 24), 2, CPU)
+    weights = {(tasks.cls_weight, tasks.seg_weight, tasks.target_stride) for tasks in taken}
+    assert weights == {(0.5, 0.5, 8)}
+
+
 def test_another_fault_is_not_taken_for_a_lack_of_memory(monkeypatch):
     def step(*_):
         raise RuntimeError("cuDNN error")

@@ -15,7 +15,7 @@ def test_auto_is_the_smallest_number_that_stays_below_a_twentieth(train, val, ep
     """By counting the validated epochs, in exact fractions."""
 
     def part(apart):
-        cost = Fraction(len(validated(apart, epochs)) * val, 2)
+        cost = Fraction(3 * len(validated(apart, epochs)) * val, 5)
         return cost / (epochs * train + cost)
 
     enough = [apart for apart in range(1, epochs) if part(apart) < Fraction(1, 20)]
@@ -25,10 +25,10 @@ def test_auto_is_the_smallest_number_that_stays_below_a_twentieth(train, val, ep
 
 
 def test_a_usual_split_is_validated_every_third_epoch_and_a_short_run_once():
-    assert epochs_apart("auto", 60, train=700, val=150) == 3
-    assert epochs_apart("auto", 2, train=700, val=150) == 2
-    assert epochs_apart("auto", 1, train=700, val=150) == 1
-    assert epochs_apart(7, 60, train=700, val=150) == 7
+    assert epochs_apart("auto", 60, trained=700, val=150) == 3
+    assert epochs_apart("auto", 2, trained=700, val=150) == 2
+    assert epochs_apart("auto", 1, trained=700, val=150) == 1
+    assert epochs_apart(7, 60, trained=700, val=150) == 7
 
 
 def test_the_last_epoch_is_always_validated():

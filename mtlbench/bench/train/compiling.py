@@ -11,7 +11,9 @@ import torch
 from mtlbench.bench.counters import clock
 from mtlbench.bench.measure import Row, attempt
 from mtlbench.bench.train.setting import Setting
+from mtlbench.config import ResourcesConfig
 from mtlbench.training.compiling import compiled
+from mtlbench.training.host import set_up_host
 
 _CODE = """
 from mtlbench.bench.train.compiling import first_step
@@ -44,6 +46,7 @@ def first_step(
     device: str, backbone: str, output_stride: int, size: tuple[int, int], batch_size: int
 ) -> float:
     """Seconds of the first forward and backward pass in this process."""
+    set_up_host(ResourcesConfig().threads)
     setting = Setting(torch.device(device), backbone, output_stride, size, batch_size)
     net, tasks, batch = compiled(setting.model(), "default"), setting.tasks(), setting.batch()
     counts, read = tasks.counts(batch), clock(setting.device)

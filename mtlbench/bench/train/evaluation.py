@@ -1,7 +1,7 @@
 """What a run spends beside its steps: validation, and the final evaluation with all it writes.
 
-Of twelve stand-in cases ten are for training, one for validation, one for the test: validated every
-epoch, at half of a step's time a case, they are just below validation's share of a run.
+Of fourteen stand-in cases twelve are for training, one for validation, one for the test: at the
+price of `training/validation.py` a validation each epoch is then just below its share of a run.
 """
 
 import tempfile
@@ -37,8 +37,8 @@ class Watched(Cohort):
     """A cohort that knows when it was last asked for cases to evaluate."""
 
     def __init__(self, prepared: Prepared, device: torch.device) -> None:
-        """Every twelfth case is for validation, the next one for the test."""
-        split_N = pd.Series(["val", "test", *["train"] * 10])[np.arange(len(prepared.cases)) % 12]
+        """Every fourteenth case is for validation, the next one for the test."""
+        split_N = pd.Series(["val", "test", *["train"] * 12])[np.arange(len(prepared.cases)) % 14]
         super().__init__(prepared, split_N, device)
         self.read = own_clock(device)
         self.asked_s = 0.0

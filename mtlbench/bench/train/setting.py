@@ -3,6 +3,7 @@
 N = cases, B = batch, H W = image size.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -117,10 +118,11 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
+    device = None
+    with contextlib.suppress(RuntimeError):
         device = torch.device(name)
-    except RuntimeError:
-        raise StudyError(f"--device must be auto, cpu, cuda or cuda:N, but got {name!r}") from None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise StudyError(f"--device must be auto, cpu, cuda or cuda:N, but got {name!r}")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise StudyError(f"--device is {name}, but torch finds no GPU")
     return device

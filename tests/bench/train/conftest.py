@@ -10,7 +10,7 @@ BATCH, STEPS = 2, 4
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory):
-    return stand_in(tmp_path_factory.mktemp("stand-in"), SIZE, BATCH * 9)
+    return stand_in(tmp_path_factory.mktemp("stand-in"), SIZE, BATCH * 14)
 
 
 @pytest.fixture

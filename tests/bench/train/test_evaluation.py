@@ -2,24 +2,27 @@ import pytest
 import torch
 
 from mtlbench.bench.train import evaluation
-from mtlbench.bench.train.evaluation import Watched, evaluation_rows, validation_share
+from mtlbench.bench.train.evaluation import EPOCHS, Watched, evaluation_rows, validation_share
 from mtlbench.training import loop
+from mtlbench.training.validation import epochs_apart
 
 CPU = torch.device("cpu")
 
 
-def test_a_twelfth_validates_and_a_twelfth_is_for_the_test(prepared):
+def test_as_much_is_for_validation_as_is_validated_each_epoch(prepared):
     cohort = Watched(prepared, CPU)
     assert {name: len(case_N) for name, case_N in cohort.split.items()} == {
-        "train": 14, "val": 2, "test": 2
+        "train": 24, "val": 2, "test": 2
     }  # fmt: skip
+    assert epochs_apart("auto", EPOCHS, 24, 2) == 1
+    assert epochs_apart("auto", EPOCHS, 24, 3) == 2
 
 
-@pytest.mark.parametrize(("val", "part"), [(1, 1 / (2 * 14 + 1)), (2, 8 / (7 * 2 * 14 + 8))])
+@pytest.mark.parametrize(("val", "part"), [(2, 2 / (2 * 24 + 2)), (3, 12 / (7 * 2 * 24 + 12))])
 def test_the_share_by_a_clock_that_a_step_moves_by_two_a_case(
     monkeypatch, setting, prepared, val, part
 ):
-    """With 1 of 14 cases every epoch is validated, with 2 every other, from the second of 8 on."""
+    """With 2 of 24 cases every epoch is validated, with 3 every other, from the second of 8 on."""
     now = [0.0]
 
     def moving(work, units):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from mtlbench.bench.measure import Ratio
 from mtlbench.bench.train import gather
 
 
@@ -35,6 +36,34 @@ def test_monai_caches_standardised_tensors(small, prepared):
         np.testing.assert_allclose(item["image"][0].numpy(), expected_HW, rtol=1e-3, atol=1e-4)
         assert item["image"].dtype == torch.float32
         assert np.array_equal(item["mask"].numpy(), prepared.masks[2])
+
+
+def test_an_epoch_of_theirs_is_set_against_one_of_ours(small, prepared, monkeypatch):
+    """By a clock that each case moves by one, in a loader by seven; what warms up is not timed."""
+    turns, threads = [], torch.get_num_threads()
+
+    def cases(work):
+        turns.append(torch.get_num_threads())
+        return work()
+
+    def against(work, base, rounds):
+        assert len(turns) == 2 * gather.WARM
+        return Ratio(cases(work) / cases(base), 0.01)
+
+    def in_turn(works, rounds):
+        return [[cases(work) for work in works] for _ in range(rounds)]
+
+    def ours(batches):
+        return sum(len(image_BHW) for image_BHW, _ in batches())
+
+    monkeypatch.setattr(gather, "against", against)
+    monkeypatch.setattr(gather, "in_turn", in_turn)
+    monkeypatch.setattr(gather, "_exhaust", ours)
+    monkeypatch.setattr(gather, "_loaded", lambda dataset: lambda: 7 * gather.CASES)
+    with gather._threads(gather.WORKERS):
+        assert gather._times_as_fast(prepared, lambda prepared: None) == Ratio(7.0, 0.01)
+    assert set(turns) == {gather.WORKERS}
+    assert torch.get_num_threads() == threads
 
 
 def test_a_peer_that_is_missing_leaves_its_row_empty(small, monkeypatch, capsys):

@@ -99,7 +99,9 @@ def test_by_default_a_gpu_takes_the_papers_setting():
         ({"size": (32, 24)}, "--size must be higher than the output stride of 32, but got 32x24"),
         ({"only": ["step", "system"]}, "--part system needs --peers"),
         ({"only": ["loop", "peers"]}, "--part must be one of loop, .* but got 'peers'"),
-        ({"trace": Path("no/such/steps.json")}, "--trace must be in a folder that exists, but got"),
+        ({"trace": Path("no/such/steps.json")}, "--trace must be a file in a folder .* no/such"),
+        ({"trace": Path()}, "--trace must be a file in a folder that exists, but got \\."),
+        ({"device": "meta"}, "--device must be auto, cpu, cuda or cuda:N"),
     ],
 )
 def test_faults_are_told_before_anything_is_measured(options, fault):
