@@ -35,14 +35,14 @@ def new_task(prepared, cases, tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     cases.to_csv(root / "cases.csv", index=False)
 
-    def make(name, devices=("cpu", "cpu"), resources=None, steps=STEPS, **optim):
+    def make(name, devices=("cpu", "cpu"), resources=None, steps=STEPS, stride=1, **optim):
         optim = OptimConfig(**{"batch_size": 5, "validate_every": 1, **optim})
         stage = {"name": "joint", "cls_weight": 0.5, "seg_weight": 0.5}
         config = {
             "seed": 0, "fold": None, "threads": 1, "starts_from": None,
             "model": ModelConfig(backbone="small", output_stride=8).model_dump(),
             "optim": optim.model_dump(), "augment": AugmentConfig().model_dump(),
-            "loss": {"segmentation": "cross-entropy", "class_weights": "median-frequency"},
+            "loss": {"class_weights": "median-frequency", "target_stride": stride},
             "stages": [stage | {"epochs": None, "steps": steps}],
         }  # fmt: skip
         every_step = resources or ResourcesConfig(checkpoint_steps=1)
@@ -74,8 +74,12 @@ def test_a_run_of_two_ranks_ends_like_that_of_one_process(new_task, undisturbed)
     assert first == pytest.approx(first_alone, rel=1e-4)
 
 
-def test_weights_stay_within_rounding_of_one_process_for_some_steps(new_task):
-    short = [new_task(f"short-{len(d)}", devices=d, steps=6) for d in (("cpu",) * 2, ("cpu",))]
+@pytest.mark.parametrize("stride", [1, 8])
+def test_weights_stay_within_rounding_of_one_process_for_some_steps(new_task, stride):
+    short = [
+        new_task(f"short-{stride}-{len(devices)}", devices=devices, steps=6, stride=stride)
+        for devices in (("cpu",) * 2, ("cpu",))
+    ]
     for task in short:
         execute(task)
     two, one = map(weights, short)

@@ -31,7 +31,7 @@ from mtlbench.training.losses import LOSSES
 from mtlbench.training.rehearsal import largest_batch, step_s
 from mtlbench.training.repeatable import repeatable
 from mtlbench.training.run import Task, execute
-from mtlbench.training.tail import cross_entropy, one_hot
+from mtlbench.training.tail import cross_entropy, one_hot, square_cross_entropy, squares
 from mtlbench.training.tasks import Tasks
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -114,6 +114,27 @@ def test_the_loss_tail_is_torchs_loss_in_double_precision(size):
     assert (gradients[0] - expected).norm() < 1e-5 * expected.norm()
     assert losses == losses[:1] * 3
     assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
+
+
+@pytest.mark.parametrize("side", [4, 8])
+@pytest.mark.parametrize("size", [(128, 96), (101, 67)])
+def test_squares_their_loss_and_gradient_are_those_of_a_cpu(size, side):
+    random = torch.Generator().manual_seed(0)
+    logit_BKhw = 3 * torch.randn(3, 5, 13, 9, generator=random)
+    mask_BHW = torch.randint(0, 4, (3, *size), generator=random, dtype=torch.uint8)
+    mask_BHW[:, : size[0] // 3] = 255
+    weight_BK = torch.tensor([0.1, 1.0, 0.0, 0.5, 3.0]).expand(3, 5)
+    found = []
+    for device in (CPU, GPU, GPU):
+        logits = logit_BKhw.to(device).requires_grad_()
+        pooled = squares(mask_BHW.to(device), 5, side)
+        loss = square_cross_entropy(logits, pooled, weight_BK.to(device), size)
+        (gradient,) = torch.autograd.grad(loss, logits)
+        found.append((pooled.pixels_BKrw.cpu(), loss.detach().cpu(), gradient.cpu()))
+    (cpu_pixels, *on_cpu), (gpu_pixels, *first), (_, *second) = found
+    assert torch.equal(cpu_pixels, gpu_pixels)
+    torch.testing.assert_close(first, on_cpu, rtol=1e-4, atol=1e-4)
+    assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
 
 
 def test_classes_and_pixel_counts_are_those_of_a_cpu(cohort, on_gpu):
