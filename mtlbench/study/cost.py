@@ -94,6 +94,9 @@ def _search_s(study: StudyConfig, arm: Arm, data: StudyData, folder: Path, clock
 
 def _kind(run: Run) -> str:
     """Runs of a kind take the same time a step."""
-    stage = run.config["stages"][-1]
+    stage, optim = run.config["stages"][-1], run.config["optim"]
     tasks = [stage["cls_weight"] > 0, stage["seg_weight"] > 0]
-    return canonical_json([run.config["model"], run.config["optim"]["batch_size"], tasks])
+    step = [optim[key] for key in ("batch_size", "accumulate", "validate_every")]
+    return canonical_json(
+        [run.config["model"], step, tasks, run.config["loss"].get("target_stride")]
+    )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from mtlbench.config import load_study
@@ -66,6 +68,22 @@ def test_weights_that_are_gone_are_part_of_what_is_left(estimated, complete, tmp
         place = run_folder(tmp_path / "results", name)
         complete(place, wall_s=wall_s, steps=design.own_steps(name))
         assert estimated()[0] == pytest.approx(expected * own_s)
+
+
+@pytest.mark.parametrize(
+    ("table", "changed", "same"),
+    [
+        ("optim", {"accumulate": 2}, False),
+        ("optim", {"validate_every": 1}, False),
+        ("loss", {"target_stride": 8}, False),
+        ("optim", {"lr": 0.5}, True),
+    ],
+)
+def test_what_a_step_takes_is_known_of_steps_that_do_the_same(estimated, table, changed, same):
+    _, _, design = estimated()
+    *_, run = design.runs.values()
+    other = replace(run, config=run.config | {table: run.config[table] | changed})
+    assert (cost._kind(other) == cost._kind(run)) is same
 
 
 def test_a_search_is_its_trials_and_finalists_at_the_middle_of_its_space(estimated, tmp_path):
