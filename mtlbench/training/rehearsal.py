@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from mtlbench.config import CLASSES, LossConfig, ModelConfig
+from mtlbench.config import CLASSES, ModelConfig
 from mtlbench.data.resident import Batch
 from mtlbench.models.network import build_model
 from mtlbench.training.host import set_up_host
 from mtlbench.training.loop import placed, take_step
-from mtlbench.training.losses import LOSSES
-from mtlbench.training.tasks import Tasks
+from mtlbench.training.start import weighted_tasks
 
 _ROUNDS = 2
 _NO_MEMORY = (
@@ -37,12 +36,7 @@ def step_s(
     model = build_model(ModelConfig(**config["model"]).model_copy(update={"weights": "none"}), 0)
     net = placed(model, device).train()
     optimizer = torch.optim.AdamW(net.parameters(), fused=True)
-    stage = config["stages"][-1]
-    loss, weight_K = LossConfig(**config["loss"]), torch.ones(len(CLASSES), device=device)
-    tasks = Tasks(
-        stage["cls_weight"], stage["seg_weight"], LOSSES[loss.segmentation], weight_K,
-        loss.target_stride,
-    )  # fmt: skip
+    tasks = weighted_tasks(config, torch.ones(len(CLASSES), device=device))
     batch = _random_batch(cases, size, device)
     times = []
     for _ in range(_ROUNDS):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from mtlbench.config import CLASSES, LossConfig, ModelConfig
 from mtlbench.data.resident import Cohort
@@ -47,18 +48,20 @@ def starting_model(folder: RunFolder, config: Mapping[str, Any], start: ModelCon
 
 def stage_tasks(config: Mapping[str, Any], cohort: Cohort) -> Tasks:
     """Those of the last stage, on the cohort's device."""
-    loss, stage = LossConfig(**config["loss"]), config["stages"][-1]
     weight_K = (
-        class_weights(loss, cohort.train_pixels())
-        if stage["seg_weight"]
+        class_weights(LossConfig(**config["loss"]), cohort.train_pixels())
+        if config["stages"][-1]["seg_weight"]
         else np.ones(len(CLASSES), np.float32)
     )
+    return weighted_tasks(config, torch.from_numpy(weight_K).to(cohort.device))
+
+
+def weighted_tasks(config: Mapping[str, Any], class_weight_K: Tensor) -> Tasks:
+    """Those of the last stage, with the given class weights."""
+    loss, stage = LossConfig(**config["loss"]), config["stages"][-1]
+    segmentation = LOSSES[loss.segmentation]
     return Tasks(
-        stage["cls_weight"],
-        stage["seg_weight"],
-        LOSSES[loss.segmentation],
-        torch.from_numpy(weight_K).to(cohort.device),
-        loss.target_stride,
+        stage["cls_weight"], stage["seg_weight"], segmentation, class_weight_K, loss.target_stride
     )
 
 

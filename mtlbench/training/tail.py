@@ -107,7 +107,7 @@ def cross_entropy(logit_BKhw: Tensor, mask_BHW: Tensor, weight_BK: Tensor) -> Te
     Computed in float32 at least, whatever autocast says.
     """
     height, width = mask_BHW.shape[-2:]
-    return _exact(logit_BKhw, mask_BHW, weight_BK, (height, width), 1)
+    return _in_float32(logit_BKhw, mask_BHW, weight_BK, (height, width), 1)
 
 
 def square_cross_entropy(
@@ -117,10 +117,10 @@ def square_cross_entropy(
 
     n_k of a square's pixels are of class k, p is the softmax of its mean logits. Float32 too.
     """
-    return _exact(logit_BKhw, squares.pixels_BKrw, weight_BK, size, squares.side)
+    return _in_float32(logit_BKhw, squares.pixels_BKrw, weight_BK, size, squares.side)
 
 
-def _exact(
+def _in_float32(
     logit_BKhw: Tensor, target: Tensor, weight_BK: Tensor, size: tuple[int, int], stride: int
 ) -> Tensor:
     logit_BKhw = logit_BKhw.to(torch.promote_types(logit_BKhw.dtype, torch.float32))
